@@ -1,0 +1,31 @@
+//! Artefacts and logs.
+
+use serde::{Deserialize, Serialize};
+
+/// Query of `PUT /api/v1/attempts/log` (body: raw bytes at `offset`) and of
+/// `PUT /api/v1/attempts/artefact` (body: the whole file).
+///
+/// The fence travels in the query because the body is bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UploadQuery {
+    pub attempt: i64,
+    pub epoch: i32,
+    pub incarnation: uuid::Uuid,
+    pub worker: uuid::Uuid,
+    /// Log: `build` or `console`. Artefact: its file name, `[a-zA-Z0-9._-]{1,64}`.
+    pub name: String,
+    /// Log only: byte offset of the first byte of the body.
+    #[serde(default)]
+    pub offset: u64,
+    /// Artefact only: SHA-256 of the body, lower-case hex.
+    #[serde(default)]
+    pub sha256: String,
+}
+
+/// One stored file of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artefact {
+    pub name: String,
+    pub sha256: String,
+    pub bytes: i64,
+}

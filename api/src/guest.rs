@@ -1,0 +1,54 @@
+//! The protocol between guest and worker on the second serial port.
+//!
+//! One frame a line: `FB1 <nonce> <json>\n`, at most [`crate::limits::FRAME_BYTES`].
+//! The nonce is a keyed hash of the run's inputs: unguessable to a test script
+//! that is not PID 1, and the same for the same run, so exact runs stay exact.
+//! Lines without the nonce are ignored and counted.
+
+use serde::{Deserialize, Serialize};
+
+/// First word of every frame.
+pub const MAGIC: &str = "FB1";
+/// Where PID 1 reads its orders, in the initramfs. Unlinked before any case runs.
+pub const PLAN_PATH: &str = "/firstbad/plan.json";
+
+/// What PID 1 must do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestPlan {
+    pub nonce: String,
+    /// Seed of this run: cases read it as `$FIRSTBAD_SEED`.
+    pub seed: u64,
+    pub cases: Vec<GuestCase>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestCase {
+    pub name: String,
+    /// Absolute path of the script in the guest.
+    pub script: String,
+    pub timeout_s: u64,
+}
+
+/// A report from PID 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "frame", rename_all = "kebab-case")]
+pub enum Frame {
+    /// First frame: the kernel reached PID 1.
+    Hello {
+        release: String,
+        version: String,
+    },
+    CaseStart {
+        case: String,
+    },
+    CaseEnd(crate::observation::CaseResult),
+    /// Last frame; `clean` is false when mounts or processes were left.
+    Bye {
+        clean: bool,
+        left: Vec<String>,
+    },
+    /// PID 1 itself failed (missing mount, no memory): infrastructure.
+    Fault {
+        what: String,
+    },
+}

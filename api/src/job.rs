@@ -1,0 +1,238 @@
+//! Jobs: between good and bad, which revision changed the answer?
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::{ConfigBase, RunMode};
+
+/// `POST /api/v1/jobs`. Header `Idempotency-Key` optional.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewJob {
+    pub tree: String,
+    /// Revisions without the behaviour looked for (the *old* end when `find` is `fix`), at least one.
+    pub good: Vec<String>,
+    /// The revision with it (the *new* end).
+    pub bad: String,
+    #[serde(default)]
+    pub find: Find,
+    /// `area/name`.
+    pub suite: String,
+    /// Cases of the suite; empty = all.
+    #[serde(default)]
+    pub cases: Vec<String>,
+    #[serde(default)]
+    pub signal: Signal,
+    #[serde(default)]
+    pub config: JobConfig,
+    #[serde(default = "default_mode")]
+    pub mode: RunMode,
+    #[serde(default = "default_vcpus")]
+    pub vcpus: u32,
+    /// Runs per candidate; 0 = decided from the rate seen at the bad end.
+    #[serde(default)]
+    pub runs: u32,
+    /// First seed; further runs count up from it.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Revisions not to test.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// Only commits that touch one of these paths are candidates.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    #[serde(default)]
+    pub first_parent: bool,
+    /// Patches applied to every candidate.
+    #[serde(default)]
+    pub fixups: Vec<String>,
+    #[serde(default)]
+    pub title: Option<String>,
+}
+
+fn default_mode() -> RunMode {
+    RunMode::Exact
+}
+fn default_vcpus() -> u32 {
+    1
+}
+fn default_seed() -> u64 {
+    1
+}
+
+/// What the search looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Find {
+    /// The commit that broke it: good is old, bad is new.
+    #[default]
+    Regression,
+    /// The commit that repaired it: the behaviour is present at `good`'s end and gone at `bad`'s.
+    Fix,
+}
+
+/// What counts as bad.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
+pub enum Signal {
+    /// A case fails; the failing cases and crash titles of the bad end are the reference.
+    #[default]
+    Failure,
+    /// A crash with this title (substring).
+    Crash { title: String },
+    /// A metric beyond a threshold. Direction comes from the metric's own `better`.
+    Metric { name: String, threshold: f64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobConfig {
+    /// Default: tinyconfig.
+    #[serde(default)]
+    pub base: Option<ConfigBase>,
+    /// User's fragment, after the suite's.
+    #[serde(default)]
+    pub fragment: String,
+}
+
+/// `POST /api/v1/jobs/preview` and part of [`Job`]: what the request means before it costs anything.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// Resolved ends.
+    pub good: Vec<String>,
+    pub bad: String,
+    /// Candidates.
+    pub revisions: usize,
+    pub merges: usize,
+    /// ceil(log2(candidates)).
+    pub steps: u32,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// One commit, verified.
+    Culprit {
+        rev: String,
+        subject: String,
+        author: String,
+        /// Probability, 0..1.
+        confidence: f64,
+        checks: Vec<Check>,
+    },
+    /// Skips hide it: exactly these are left.
+    Range {
+        candidates: Vec<RevSubject>,
+        confidence: f64,
+        checks: Vec<Check>,
+    },
+    /// The ends do not differ.
+    NotReproduced {
+        why: String,
+        checks: Vec<Check>,
+    },
+    /// The evidence contradicts itself or the infrastructure failed for good.
+    Unresolved {
+        why: String,
+    },
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevSubject {
+    pub rev: String,
+    pub subject: String,
+}
+
+/// One check of the verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// `good end`, `bad end`, `parent`, `culprit`.
+    pub name: String,
+    pub passed: bool,
+    /// Such as "12 of 12 runs passed".
+    pub detail: String,
+}
+
+/// One tested revision of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub rev: String,
+    pub subject: String,
+    /// Topological position in the range, ends included.
+    pub position: i32,
+    /// `good`, `bad`, `skip`, `running`, `untested`. For `find: fix` bad means "still present".
+    pub verdict: String,
+    /// Why, in one sentence.
+    pub why: String,
+    pub bad_runs: u32,
+    pub runs: u32,
+    pub build: Option<i64>,
+    /// `ready`, `leased`, `done`, `held`, `failed`.
+    pub build_state: String,
+    /// True when an earlier job had built it.
+    pub build_reused: bool,
+    pub signature: Option<String>,
+    /// Test attempts.
+    pub tests: Vec<CandidateTest>,
+    pub metric: Option<f64>,
+    /// Why it was chosen.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateTest {
+    pub attempt: i64,
+    pub seed: i64,
+    pub state: String,
+    /// `good`, `bad`, `skip` or empty while running.
+    pub verdict: String,
+    pub why: String,
+    /// True when another job, or another commit with the same kernel, had run it.
+    pub reused: bool,
+}
+
+/// Cost of a job so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    pub builds: i64,
+    pub builds_reused: i64,
+    pub boots: i64,
+    pub boots_reused: i64,
+    pub build_ms: i64,
+    pub test_ms: i64,
+}
+
+/// `GET /api/v1/jobs/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub id: i64,
+    pub title: String,
+    /// `queued`, `running`, `done` or `cancelled`.
+    pub state: String,
+    /// One sentence about where it stands.
+    pub sentence: String,
+    pub request: NewJob,
+    pub range: Range,
+    /// Candidates that could still be the answer.
+    pub left: usize,
+    /// Revisions with a verdict, and the expected total.
+    pub step: usize,
+    pub steps: usize,
+    pub eta_s: Option<u64>,
+    pub outcome: Option<Outcome>,
+    pub cost: Cost,
+    pub candidates: Vec<Candidate>,
+    /// Milliseconds spent by stage: `source`, `configure`, `build`, `boot`, `test`, `upload`.
+    pub stage_ms: std::collections::BTreeMap<String, i64>,
+    pub created_at: String,
+    pub ended_at: Option<String>,
+}
+
+/// `POST /api/v1/jobs` answers 201 with this, or 200 when joined by idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    pub id: i64,
+    pub url: String,
+    pub created: bool,
+}

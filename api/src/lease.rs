@@ -1,0 +1,143 @@
+//! Leases: an expiring right to one attempt, fenced by epoch and incarnation.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::observation::Finish;
+use crate::suite::SuiteBundle;
+
+/// Names one lease; every worker write carries it and must change exactly one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    pub attempt: i64,
+    /// Rises by one at each claim; never lowered.
+    pub epoch: i32,
+    /// The database this lease was made by; a restored backup has another.
+    pub incarnation: Uuid,
+    pub worker: Uuid,
+}
+
+/// `POST /api/v1/leases`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    pub worker: Uuid,
+    /// Attempt kinds wanted: `build`, `test`.
+    pub kinds: Vec<String>,
+    pub free_bytes: u64,
+}
+
+/// The answer: work, or nothing yet (204).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    pub fence: Fence,
+    pub ttl_ms: u64,
+    pub work: Work,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Work {
+    Build(BuildWork),
+    Test(TestWork),
+}
+
+/// Build one revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildWork {
+    /// Name of the tree; fetched from `GET /git/<tree>.git` of the server.
+    pub tree: String,
+    /// Full commit id.
+    pub rev: String,
+    pub config: ConfigRequest,
+    /// Patches (mbox or plain diff) applied in order before the build.
+    pub fixups: Vec<String>,
+    pub deadline_s: u64,
+}
+
+/// How the kernel is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigRequest {
+    pub base: ConfigBase,
+    /// Fragments in order: suites' first, then the user's.
+    pub fragments: Vec<Fragment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigBase {
+    Tinyconfig,
+    X8664Defconfig,
+    /// A whole .config.
+    File(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fragment {
+    /// Shown in messages, such as `btrfs/kernel.config` or `user`.
+    pub name: String,
+    pub text: String,
+}
+
+/// Boot a built kernel and run a suite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestWork {
+    /// SHA-256 of the bzImage; fetched from `GET /api/v1/artefacts/<sha256>`.
+    pub image_sha256: String,
+    pub suite: SuiteBundle,
+    /// Names of the cases to run; empty = all.
+    pub cases: Vec<String>,
+    pub shape: VmShape,
+    pub seed: u64,
+    pub deadline_s: u64,
+}
+
+/// The machine a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VmShape {
+    pub mode: RunMode,
+    pub vcpus: u32,
+    pub memory_mib: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunMode {
+    /// TCG with virtual time: a function of (kernel, suite, seed).
+    Exact,
+    /// KVM where the canary boots, else plain TCG; wall clock.
+    Real,
+}
+
+/// `POST /api/v1/attempts/renew`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Renew {
+    pub fence: Fence,
+    /// Stage now running: source, configure, build, boot, test, upload.
+    pub stage: String,
+}
+
+/// Answer to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// True when the attempt is no longer wanted: stop and do not report.
+    pub cancel: bool,
+}
+
+/// `POST /api/v1/attempts/stage`: a stage ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageEnd {
+    pub fence: Fence,
+    pub stage: String,
+    pub duration_ms: u64,
+    /// False when the stage failed (by the kernel's fault or ours).
+    pub ok: bool,
+}
+
+/// `POST /api/v1/attempts/finish`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinishRequest {
+    pub fence: Fence,
+    pub finish: Finish,
+}

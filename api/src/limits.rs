@@ -1,0 +1,77 @@
+//! Every limit and constant of the system, each with its unit.
+//!
+//! The server sends the ones a worker needs in [`Timing`], so one file (and, in
+//! drills, one environment variable) scales both sides.
+
+use serde::{Deserialize, Serialize};
+
+/// Times of the lease protocol, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Interval between two renewals.
+    pub beat_ms: u64,
+    /// Time a lease lives without renewal.
+    pub ttl_ms: u64,
+    /// The worker stops this long before the lease ends.
+    pub self_fence_ms: u64,
+    /// Interval between two scans for expired leases.
+    pub scan_ms: u64,
+    /// Longest time a lease request waits for work.
+    pub long_poll_ms: u64,
+    /// Planner tick when nothing woke it.
+    pub tick_ms: u64,
+}
+
+impl Timing {
+    /// Production values.
+    pub const DEFAULT: Timing = Timing {
+        beat_ms: 10_000,
+        ttl_ms: 60_000,
+        self_fence_ms: 15_000,
+        scan_ms: 5_000,
+        long_poll_ms: 25_000,
+        tick_ms: 1_000,
+    };
+    /// Values for drills and tests: thirty times faster.
+    pub const DRILL: Timing = Timing {
+        beat_ms: 300,
+        ttl_ms: 2_000,
+        self_fence_ms: 500,
+        scan_ms: 200,
+        long_poll_ms: 1_000,
+        tick_ms: 100,
+    };
+}
+
+/// JSON request body, bytes.
+pub const JSON_BODY_BYTES: usize = 1 << 20;
+/// One log or artefact chunk, bytes.
+pub const CHUNK_BYTES: usize = 8 << 20;
+/// Head of a log that is kept, bytes.
+pub const LOG_HEAD_BYTES: u64 = 64 << 20;
+/// One artefact, bytes.
+pub const ARTEFACT_BYTES: u64 = 512 << 20;
+/// Patches of one job: count.
+pub const PATCH_COUNT: usize = 32;
+/// Patches of one job: bytes in all.
+pub const PATCH_BYTES: usize = 10 << 20;
+/// Kernel configuration supplied by a user, bytes.
+pub const CONFIG_BYTES: usize = 512 << 10;
+/// Infrastructure failures of one attempt before it is held.
+pub const INFRA_RETRIES: i32 = 3;
+/// Lost leases of one attempt before it is held.
+pub const LEASE_LOSSES: i32 = 3;
+/// Revisions in one range.
+pub const RANGE_REVISIONS: usize = 200_000;
+/// One frame between guest and worker, bytes.
+pub const FRAME_BYTES: usize = 64 << 10;
+/// Time for a build attempt, seconds.
+pub const BUILD_DEADLINE_S: u64 = 60 * 60;
+/// Time from power-on to the guest's hello, wall seconds.
+pub const BOOT_DEADLINE_S: u64 = 5 * 60;
+/// Time for a test attempt unless the suite says otherwise, wall seconds.
+pub const TEST_DEADLINE_S: u64 = 20 * 60;
+/// A running guest without a byte on either port this long is a hang, wall seconds.
+pub const SILENCE_S: u64 = 120;
+/// Free space below which a worker takes no lease, bytes.
+pub const FREE_BYTES_MIN: u64 = 2 << 30;
