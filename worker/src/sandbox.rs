@@ -1,0 +1,273 @@
+//! Runs a program that a stranger wrote.
+//!
+//! Owns the only way by which the worker starts anything that comes from a
+//! tree, a user or a guest: an unprivileged uid in its own user, mount, PID,
+//! IPC, UTS, cgroup and network namespaces, without capabilities, without the
+//! host's `/etc`, `/run`, `/var` and `/home`, and with only the named
+//! directories visible. Must not know what the program is for.
+//!
+//! As root the command is a chain: an outer `bwrap` lends the directories
+//! (their parents may be closed to the sandbox uid), `setpriv` drops the uid,
+//! `prlimit` sets the limits and an inner `bwrap` makes the namespaces. The
+//! whole tree dies with the process that [`Sandbox::command`] spawns, and with
+//! the *thread* that spawned it: spawn from a runtime thread, never from
+//! `spawn_blocking`.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::error::InfraError;
+
+/// Uid and gid of everything in the sandbox when the worker runs as root.
+pub const SANDBOX_UID: u32 = 64_738;
+/// Where the outer `bwrap` lends directories to the inner one.
+const LENT: &str = "/mnt";
+const PATH: &str = "/usr/bin:/usr/sbin";
+
+/// Resource limits of one command; core dumps are always off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest file, bytes.
+    pub fsize: Option<u64>,
+    /// Open files.
+    pub nofile: Option<u64>,
+    /// Processes of the sandbox uid, over all sandboxes.
+    pub nproc: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            fsize: Some(16 << 30),
+            nofile: Some(4096),
+            nproc: None,
+        }
+    }
+}
+
+/// What one command sees of the machine.
+#[derive(Debug, Clone, Default)]
+pub struct Spec {
+    /// Read-only: host path, path inside.
+    pub ro: Vec<(PathBuf, PathBuf)>,
+    /// Writable: host path (see [`Sandbox::own`]), path inside.
+    pub rw: Vec<(PathBuf, PathBuf)>,
+    /// The whole environment besides `PATH` and `HOME`.
+    pub env: Vec<(String, String)>,
+    /// Working directory inside; default `/`.
+    pub cwd: Option<PathBuf>,
+    /// Whether `/dev/kvm` is visible.
+    pub kvm: bool,
+    pub limits: Limits,
+}
+
+/// Starts commands in the sandbox.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    bwrap: PathBuf,
+    setpriv: PathBuf,
+    prlimit: PathBuf,
+    /// The uid to become; `None` when the worker is not root.
+    drop_to: Option<u32>,
+}
+
+impl Sandbox {
+    /// Finds the programs it needs.
+    pub fn new() -> Result<Sandbox, InfraError> {
+        Ok(Sandbox {
+            bwrap: find("bwrap", "bubblewrap")?,
+            setpriv: find("setpriv", "util-linux")?,
+            prlimit: find("prlimit", "util-linux")?,
+            drop_to: rustix::process::geteuid().is_root().then_some(SANDBOX_UID),
+        })
+    }
+
+    /// Uses another uid than [`SANDBOX_UID`]; without effect unless the worker is root.
+    pub fn with_uid(mut self, uid: u32) -> Sandbox {
+        self.drop_to = self.drop_to.map(|_| uid);
+        self
+    }
+
+    /// Gives `path` to the sandbox uid (not what is below it).
+    pub fn own(&self, path: &Path) -> io::Result<()> {
+        match self.drop_to {
+            Some(uid) => std::os::unix::fs::lchown(path, Some(uid), Some(uid)),
+            None => Ok(()),
+        }
+    }
+
+    /// The command that runs `program` as `spec` says; standard input is empty.
+    pub fn command(&self, spec: &Spec, program: &str, args: &[String]) -> Command {
+        let mut argv: Vec<OsString> = Vec::new();
+        let lent = self.drop_to.is_some();
+        if let Some(uid) = self.drop_to {
+            argv.extend(self.lend(spec));
+            argv.extend(self.drop_uid(uid, spec.kvm));
+        }
+        argv.extend(self.limit(&spec.limits));
+        argv.extend(self.isolate(spec, lent));
+        argv.push(program.into());
+        argv.extend(args.iter().map(OsString::from));
+
+        let mut command = Command::new(&argv[0]);
+        command
+            .args(&argv[1..])
+            .env_clear()
+            .env("PATH", PATH)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// As root: the host's tree with the spec's directories bound at known places.
+    fn lend(&self, spec: &Spec) -> Vec<OsString> {
+        let mut a = words(&self.bwrap, &["--die-with-parent", "--dev-bind", "/", "/"]);
+        a.extend(["--tmpfs", LENT].map(OsString::from));
+        for (n, (host, _)) in spec.ro.iter().enumerate() {
+            a.extend(["--ro-bind".into(), host.into(), lent("ro", n).into()]);
+        }
+        for (n, (host, _)) in spec.rw.iter().enumerate() {
+            a.extend(["--bind".into(), host.into(), lent("rw", n).into()]);
+        }
+        a.push("--".into());
+        a
+    }
+
+    fn drop_uid(&self, uid: u32, kvm: bool) -> Vec<OsString> {
+        let id = uid.to_string();
+        let mut a = words(
+            &self.setpriv,
+            &["--reuid", &id, "--regid", &id, "--no-new-privs"],
+        );
+        a.extend(["--inh-caps=-all", "--bounding-set=-all"].map(OsString::from));
+        a.extend(["--pdeathsig", "KILL"].map(OsString::from));
+        match kvm.then(kvm_group).flatten() {
+            Some(gid) => a.extend(["--groups".into(), gid.to_string().into()]),
+            None => a.push("--clear-groups".into()),
+        }
+        a.push("--".into());
+        a
+    }
+
+    fn limit(&self, limits: &Limits) -> Vec<OsString> {
+        let mut a = words(&self.prlimit, &["--core=0"]);
+        let wanted = [
+            ("fsize", limits.fsize),
+            ("nofile", limits.nofile),
+            ("nproc", limits.nproc),
+        ];
+        for (name, value) in wanted {
+            a.extend(value.map(|v| OsString::from(format!("--{name}={v}"))));
+        }
+        a.push("--".into());
+        a
+    }
+
+    fn isolate(&self, spec: &Spec, is_lent: bool) -> Vec<OsString> {
+        let mut a = words(&self.bwrap, ISOLATION);
+        if spec.kvm {
+            a.extend(["--dev-bind-try", "/dev/kvm", "/dev/kvm"].map(OsString::from));
+        }
+        for (n, (host, inside)) in spec.ro.iter().enumerate() {
+            let from = if is_lent { lent("ro", n) } else { host.clone() };
+            a.extend(["--ro-bind".into(), from.into(), inside.into()]);
+        }
+        for (n, (host, inside)) in spec.rw.iter().enumerate() {
+            let from = if is_lent { lent("rw", n) } else { host.clone() };
+            a.extend(["--bind".into(), from.into(), inside.into()]);
+        }
+        for (name, value) in &spec.env {
+            a.extend(["--setenv".into(), name.into(), value.into()]);
+        }
+        let cwd = spec.cwd.clone().unwrap_or_else(|| PathBuf::from("/"));
+        a.extend(["--chdir".into(), cwd.into(), "--".into()]);
+        a
+    }
+}
+
+/// Everything about the inner `bwrap` that no caller can change.
+const ISOLATION: &[&str] = &[
+    "--unshare-all",
+    "--unshare-user",
+    "--disable-userns",
+    "--die-with-parent",
+    "--new-session",
+    "--hostname",
+    "firstbad",
+    "--clearenv",
+    "--setenv",
+    "PATH",
+    PATH,
+    "--setenv",
+    "HOME",
+    "/tmp",
+    "--ro-bind",
+    "/usr",
+    "/usr",
+    "--symlink",
+    "usr/bin",
+    "/bin",
+    "--symlink",
+    "usr/sbin",
+    "/sbin",
+    "--symlink",
+    "usr/lib",
+    "/lib",
+    "--symlink",
+    "usr/lib64",
+    "/lib64",
+    "--ro-bind-try",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.cache",
+    "--ro-bind-try",
+    "/etc/alternatives",
+    "/etc/alternatives",
+    // The distribution's own pristine lists: no name of this host.
+    "--ro-bind-try",
+    "/usr/share/base-passwd/passwd.master",
+    "/etc/passwd",
+    "--ro-bind-try",
+    "/usr/share/base-passwd/group.master",
+    "/etc/group",
+    "--proc",
+    "/proc",
+    "--dev",
+    "/dev",
+    "--tmpfs",
+    "/tmp",
+];
+
+fn words(program: &Path, args: &[&str]) -> Vec<OsString> {
+    let mut all = vec![program.as_os_str().to_owned()];
+    all.extend(args.iter().map(OsString::from));
+    all
+}
+
+fn lent(kind: &str, n: usize) -> PathBuf {
+    Path::new(LENT).join(format!("{kind}{n}"))
+}
+
+/// The group that may open `/dev/kvm`, unless that is root's.
+fn kvm_group() -> Option<u32> {
+    let gid = std::fs::metadata("/dev/kvm").ok()?.gid();
+    (gid != 0).then_some(gid)
+}
+
+/// Finds `program` in the system's directories; never in the caller's `PATH`.
+fn find(program: &str, package: &str) -> Result<PathBuf, InfraError> {
+    PATH.split(':')
+        .map(|dir| Path::new(dir).join(OsStr::new(program)))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            InfraError::Failed(format!(
+                "the worker isolates what it runs with `{program}`, which is not installed: \
+                 run `apt-get install {package}`"
+            ))
+        })
+}
