@@ -1,0 +1,131 @@
+//! Chips: a state as colour, glyph and word together.
+//!
+//! Owns the vocabulary of states; the words are the ones of the help page.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use firstbad_api::attempt::Attempt;
+use firstbad_api::job::{Candidate, CandidateTest, Find, Job, Outcome};
+use firstbad_api::observation::CaseStatus;
+
+/// One state. `class` picks the colour, the glyph and the word say it without colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Template)]
+#[template(
+    ext = "html",
+    source = r#"<span class="chip {{ class }}"><span class="g" aria-hidden="true">{{ glyph }}</span> {{ word }}</span>"#
+)]
+pub struct Chip {
+    /// CSS class: `good`, `bad`, `skip`, `weak`, `run`, `wait`, `warn` or `none`.
+    pub class: &'static str,
+    /// One character.
+    pub glyph: &'static str,
+    /// One to three words.
+    pub word: &'static str,
+}
+
+// The inner template escapes its own fields.
+impl HtmlSafe for Chip {}
+
+const fn chip(class: &'static str, glyph: &'static str, word: &'static str) -> Chip {
+    Chip { class, glyph, word }
+}
+
+/// U+FE0E keeps the hourglass a text glyph, so that it takes the chip's colour.
+const HOURGLASS: &str = "\u{23f3}\u{fe0e}";
+/// U+FE0E as above.
+const PLAY: &str = "\u{25b6}\u{fe0e}";
+
+impl Chip {
+    /// The verdict on a revision or a run.
+    pub fn verdict(verdict: &str, find: Find) -> Chip {
+        match (verdict, find) {
+            ("good", Find::Regression) => chip("good", "✔", "good"),
+            ("bad", Find::Regression) => chip("bad", "✖", "bad"),
+            ("good", Find::Fix) => chip("good", "✔", "gone"),
+            ("bad", Find::Fix) => chip("bad", "✖", "present"),
+            ("skip", _) => chip("skip", "⤼", "skip"),
+            ("weak", _) => chip("weak", "≈", "weak"),
+            ("running", _) => chip("run", PLAY, "running"),
+            _ => chip("none", "·", "untested"),
+        }
+    }
+
+    /// Where a job stands, or how it ended.
+    pub fn job(job: &Job) -> Chip {
+        match (&job.outcome, job.state.as_str()) {
+            (Some(Outcome::Culprit { .. }), _) => chip("good", "✔", "culprit found"),
+            (Some(Outcome::Range { .. }), _) => chip("weak", "≈", "range left"),
+            (Some(Outcome::NotReproduced { .. }), _) => chip("skip", "∅", "not reproduced"),
+            (Some(Outcome::Unresolved { .. }), _) => chip("warn", "!", "unresolved"),
+            (Some(Outcome::Cancelled), _) | (_, "cancelled") => chip("none", "◼", "cancelled"),
+            (None, "queued") => chip("wait", HOURGLASS, "queued"),
+            (None, "running") => chip("run", PLAY, "running"),
+            (None, _) => chip("none", "·", "ended"),
+        }
+    }
+
+    /// The state of an attempt.
+    pub fn attempt(attempt: &Attempt) -> Chip {
+        Chip::attempt_state(&attempt.state)
+    }
+
+    fn attempt_state(state: &str) -> Chip {
+        match state {
+            "ready" => chip("wait", HOURGLASS, "queued"),
+            "leased" => chip("run", PLAY, "running"),
+            "done" => chip("none", "■", "finished"),
+            "held" => chip("warn", "!", "held"),
+            "failed" => chip("skip", "⤼", "failed"),
+            "cancelled" => chip("none", "◼", "cancelled"),
+            _ => chip("none", "·", "not started"),
+        }
+    }
+
+    /// A candidate's build. A kernel that does not build is a skip, never bad.
+    pub fn build(candidate: &Candidate) -> Chip {
+        match candidate.build_state.as_str() {
+            "done" => chip("good", "✔", "built"),
+            "leased" => chip("run", PLAY, "building"),
+            "failed" => chip("skip", "⤼", "does not build"),
+            other => Chip::attempt_state(other),
+        }
+    }
+
+    /// One run of a candidate.
+    pub fn test(test: &CandidateTest, find: Find) -> Chip {
+        if test.verdict.is_empty() {
+            Chip::attempt_state(&test.state)
+        } else {
+            Chip::verdict(&test.verdict, find)
+        }
+    }
+
+    /// How a case ended.
+    pub fn case(status: CaseStatus) -> Chip {
+        match status {
+            CaseStatus::Pass => chip("good", "✔", "pass"),
+            CaseStatus::Fail => chip("bad", "✖", "fail"),
+            CaseStatus::Skip => chip("skip", "⤼", "skip"),
+            CaseStatus::Timeout => chip("bad", "⏱\u{fe0e}", "timeout"),
+            CaseStatus::Broken => chip("warn", "!", "could not run"),
+        }
+    }
+
+    /// A check or a stage that passed or did not.
+    pub fn passed(passed: bool) -> Chip {
+        if passed {
+            chip("good", "✔", "passed")
+        } else {
+            chip("bad", "✖", "failed")
+        }
+    }
+
+    /// A worker's life sign.
+    pub fn live(live: bool) -> Chip {
+        if live {
+            chip("good", "✔", "live")
+        } else {
+            chip("none", "◼", "gone")
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The list of jobs and the page of one job.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use firstbad_api::job::{Candidate, Check, Find, Job, Outcome, Signal};
+use firstbad_api::lease::{ConfigBase, RunMode};
+use serde::Deserialize;
+
+use super::chart::{self, Panel};
+use super::chip::Chip;
+use super::error::{Page, PageError, id, page};
+use super::format::{self, shell, short};
+use crate::repo::CommitInfo;
+use crate::state::App;
+
+/// States the list can be filtered by, with the words shown.
+const STATES: [(&str, &str); 4] = [
+    ("running", "Running"),
+    ("queued", "Queued"),
+    ("done", "Ended"),
+    ("cancelled", "Cancelled"),
+];
+
+/// Untested survivors listed on a job page.
+const SURVIVORS_SHOWN: usize = 200;
+
+/// A heading with its jobs.
+pub struct Group {
+    pub title: &'static str,
+    pub jobs: Vec<Job>,
+}
+
+/// `jobs.html`.
+#[derive(Template)]
+#[template(path = "jobs.html")]
+pub struct JobsPage {
+    filter: Option<String>,
+    groups: Vec<Group>,
+    busy: bool,
+}
+
+impl JobsPage {
+    /// Groups the jobs: what needs a person first, then what is going on, then the rest.
+    pub fn new(jobs: Vec<Job>, filter: Option<String>) -> JobsPage {
+        let busy = jobs.iter().any(is_busy);
+        let (mut person, mut now, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for job in jobs {
+            match &job.outcome {
+                Some(
+                    Outcome::Range { .. }
+                    | Outcome::Unresolved { .. }
+                    | Outcome::NotReproduced { .. },
+                ) => person.push(job),
+                _ if is_busy(&job) => now.push(job),
+                _ => ended.push(job),
+            }
+        }
+        let groups = [
+            ("Needs a person", person),
+            ("Going on", now),
+            ("Answered", ended),
+        ];
+        let groups = groups.into_iter().filter(|(_, jobs)| !jobs.is_empty());
+        JobsPage {
+            filter,
+            groups: groups.map(|(title, jobs)| Group { title, jobs }).collect(),
+            busy,
+        }
+    }
+
+    fn states(&self) -> &'static [(&'static str, &'static str)] {
+        &STATES
+    }
+
+    fn is_current(&self, state: &str) -> bool {
+        self.filter.as_deref() == Some(state)
+    }
+}
+
+fn is_busy(job: &Job) -> bool {
+    matches!(job.state.as_str(), "queued" | "running")
+}
+
+/// One row of a small two-column table.
+pub struct Fact {
+    pub name: &'static str,
+    pub value: String,
+}
+
+/// A stage and its share of the time, 0 to 100.
+pub struct StageTime {
+    pub name: String,
+    pub time: String,
+    pub share: u32,
+}
+
+/// `job.html`.
+#[derive(Template)]
+#[template(path = "job.html")]
+pub struct JobPage<'a> {
+    job: &'a Job,
+    /// The culprit, when there is one and its tree is readable.
+    commit: Option<CommitInfo>,
+    busy: bool,
+    panels: Vec<Panel>,
+    /// Candidates that were built, tested or judged, by position.
+    tested: Vec<&'a Candidate>,
+    /// Survivors nobody looked at yet.
+    untested: Vec<&'a Candidate>,
+    untested_more: usize,
+    stages: Vec<StageTime>,
+    command: String,
+}
+
+impl<'a> JobPage<'a> {
+    /// `commit` is the culprit as the tree has it.
+    pub fn new(job: &'a Job, commit: Option<CommitInfo>) -> JobPage<'a> {
+        let mut all: Vec<&Candidate> = job.candidates.iter().collect();
+        all.sort_by_key(|c| c.position);
+        let touched = |c: &&Candidate| {
+            c.verdict != "untested" || c.build.is_some() || !c.tests.is_empty()
+        };
+        let (tested, mut untested): (Vec<_>, Vec<_>) = all.into_iter().partition(touched);
+        let untested_more = untested.len().saturating_sub(SURVIVORS_SHOWN);
+        untested.truncate(SURVIVORS_SHOWN);
+        JobPage {
+            job,
+            commit,
+            busy: is_busy(job),
+            panels: chart::panels(job),
+            tested,
+            untested,
+            untested_more,
+            stages: stages(job),
+            command: command(job),
+        }
+    }
+
+    fn find(&self) -> Find {
+        self.job.request.find
+    }
+
+    fn checks(&self) -> &[Check] {
+        match &self.job.outcome {
+            Some(
+                Outcome::Culprit { checks, .. }
+                | Outcome::Range { checks, .. }
+                | Outcome::NotReproduced { checks, .. },
+            ) => checks,
+            _ => &[],
+        }
+    }
+
+    fn confidence(&self) -> Option<String> {
+        match &self.job.outcome {
+            Some(Outcome::Culprit { confidence, .. } | Outcome::Range { confidence, .. }) => {
+                Some(format::percent(*confidence))
+            }
+            _ => None,
+        }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let request = &self.job.request;
+        let mut facts = vec![
+            fact("Signal", signal(&request.signal)),
+            fact("Cases", or_all(&request.cases)),
+            fact("Configuration", config(request.config.base.as_ref())),
+            fact("Machine", machine(self.job)),
+            fact("Runs per candidate", runs(request.runs, request.seed)),
+        ];
+        if request.find == Find::Fix {
+            facts.push(fact("Looks for", "the commit that repaired it".into()));
+        }
+        if !request.paths.is_empty() {
+            facts.push(fact("Only paths", request.paths.join(", ")));
+        }
+        if request.first_parent {
+            facts.push(fact("History", "first parents only".into()));
+        }
+        if !request.skip.is_empty() {
+            facts.push(fact("Not tested", request.skip.join(", ")));
+        }
+        if !request.fixups.is_empty() {
+            facts.push(fact("Fix-ups", format::count(request.fixups.len(), "patch")));
+        }
+        facts
+    }
+
+    /// Why a job that ended without a commit did so, and what to do next.
+    fn advice(&self) -> Option<&'static str> {
+        Some(match self.job.outcome.as_ref()? {
+            Outcome::Culprit { .. } => return None,
+            Outcome::Range { .. } => {
+                "These commits cannot be told apart because some of them do not build or boot. Read \
+                 the skips below; a fix-up patch that makes one of them build splits the range."
+            }
+            Outcome::NotReproduced { .. } => {
+                "The two ends answered the same. Open the runs at both ends below: another \
+                 configuration, another case or an older good end may show the difference."
+            }
+            Outcome::Unresolved { .. } => {
+                "No commit is named without evidence. Open the attempts marked “held” or \
+                 contradicting below, mend the cause, then submit the job again: everything \
+                 already built and run is reused."
+            }
+            Outcome::Cancelled => {
+                "Submit it again with the command below: what was built and run is reused."
+            }
+        })
+    }
+}
+
+fn fact(name: &'static str, value: String) -> Fact {
+    Fact { name, value }
+}
+
+fn signal(signal: &Signal) -> String {
+    match signal {
+        Signal::Failure => "a case fails".to_string(),
+        Signal::Crash { title } => format!("a crash titled “{title}”"),
+        Signal::Metric { name, threshold } => format!("metric {name} beyond {threshold}"),
+    }
+}
+
+fn or_all(cases: &[String]) -> String {
+    if cases.is_empty() {
+        "all of the suite".to_string()
+    } else {
+        cases.join(", ")
+    }
+}
+
+fn config(base: Option<&ConfigBase>) -> String {
+    let base = match base {
+        None | Some(ConfigBase::Tinyconfig) => "tinyconfig",
+        Some(ConfigBase::X8664Defconfig) => "x86_64_defconfig",
+        Some(ConfigBase::File(_)) => "the .config of the request",
+    };
+    format!("{base} + the suite's fragments")
+}
+
+fn machine(job: &Job) -> String {
+    let mode = match job.request.mode {
+        RunMode::Exact => "exact: a run is a function of kernel, suite and seed",
+        RunMode::Real => "real: wall clock, repeated samples",
+    };
+    format!("{}, {mode}", format::count(job.request.vcpus as usize, "vCPU"))
+}
+
+fn runs(runs: u32, seed: u64) -> String {
+    match runs {
+        0 => format!("decided from the bad end, first seed {seed}"),
+        n => format!("{n}, first seed {seed}"),
+    }
+}
+
+fn stages(job: &Job) -> Vec<StageTime> {
+    const ORDER: [&str; 6] = ["source", "configure", "build", "boot", "test", "upload"];
+    let total = job.stage_ms.values().sum::<i64>().max(1);
+    let mut stages: Vec<(&String, i64)> = job.stage_ms.iter().map(|(k, v)| (k, *v)).collect();
+    stages.sort_by_key(|(name, _)| ORDER.iter().position(|o| o == name).unwrap_or(ORDER.len()));
+    let row = |(name, ms): (&String, i64)| StageTime {
+        name: name.clone(),
+        time: format::duration(ms),
+        share: u32::try_from(ms.max(0) * 100 / total).unwrap_or(0),
+    };
+    stages.into_iter().map(row).collect()
+}
+
+/// The command line that asks the same question.
+fn command(job: &Job) -> String {
+    let request = &job.request;
+    let mut words = vec!["firstbad".to_string(), "submit".to_string()];
+    let mut flag = |name: &str, value: &str| {
+        words.push(format!("--{name}"));
+        words.push(shell(value));
+    };
+    flag("tree", &request.tree);
+    request.good.iter().for_each(|good| flag("good", good));
+    flag("bad", &request.bad);
+    flag("suite", &request.suite);
+    request.cases.iter().for_each(|case| flag("case", case));
+    if request.find == Find::Fix {
+        flag("find", "fix");
+    }
+    match &request.signal {
+        Signal::Failure => {}
+        Signal::Crash { title } => flag("crash", title),
+        Signal::Metric { name, threshold } => flag("metric", &format!("{name}:{threshold}")),
+    }
+    if request.mode == RunMode::Real {
+        flag("mode", "real");
+    }
+    if request.runs > 0 {
+        flag("runs", &request.runs.to_string());
+    }
+    flag("seed", &request.seed.to_string());
+    request.paths.iter().for_each(|path| flag("path", path));
+    request.skip.iter().for_each(|rev| flag("skip", rev));
+    if request.first_parent {
+        words.push("--first-parent".to_string());
+    }
+    words.push("--wait".to_string());
+    words.join(" ")
+}
+
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListQuery {
+    state: Option<String>,
+}
+
+/// `GET /`.
+pub(super) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Page {
+    let state = query.state.filter(|s| !s.is_empty());
+    if let Some(state) = &state
+        && !STATES.iter().any(|(known, _)| known == state)
+    {
+        let detail = format!("There is no job state “{state}”.");
+        return Err(PageError::query(
+            detail,
+            "Use one of running, queued, done or cancelled.",
+        ));
+    }
+    let jobs = crate::view::jobs(&app, state.as_deref()).await?;
+    page(&JobsPage::new(jobs, state))
+}
+
+async fn load(app: &App, text: &str) -> Result<Job, PageError> {
+    let number = id(text, "Job")?;
+    let job = crate::view::job(app, number).await?;
+    job.ok_or_else(|| {
+        PageError::missing(
+            &format!("Job {number}"),
+            "It may have been made on another server; the list has all jobs of this one.",
+        )
+    })
+}
+
+async fn culprit(app: &App, job: &Job) -> Option<CommitInfo> {
+    let Some(Outcome::Culprit { rev, .. }) = &job.outcome else {
+        return None;
+    };
+    match crate::view::commit(app, &job.request.tree, rev).await {
+        Ok(commit) => commit,
+        Err(error) => {
+            tracing::warn!(job = job.id, rev = short(rev), %error, "commit not readable");
+            None
+        }
+    }
+}
+
+/// `GET /jobs/{id}`.
+pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Page {
+    let job = load(&app, &text).await?;
+    let commit = culprit(&app, &job).await;
+    page(&JobPage::new(&job, commit))
+}
+
+/// `GET /jobs/{id}/report`: the mail draft.
+pub(super) async fn report(State(app): State<App>, Path(text): Path<String>) -> Page {
+    let job = load(&app, &text).await?;
+    let commit = culprit(&app, &job).await;
+    let text = crate::report::text(&job, commit.as_ref());
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, text).into_response())
+}
