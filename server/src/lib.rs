@@ -1,1 +1,24 @@
+//! The server: the only process that opens Postgres.
+//!
+//! `db` remembers, `judge`, `picture` and the `bisect` crate decide, `tasks` move
+//! things one step at a time, `api` and `web` talk to programs and people.
 
+pub mod api;
+pub mod db;
+pub mod error;
+pub mod git_http;
+pub mod identity;
+pub mod judge;
+pub mod pg;
+pub mod picture;
+pub mod repo;
+pub mod report;
+pub mod run;
+pub mod state;
+pub mod store;
+pub mod suites;
+pub mod tasks;
+pub mod view;
+pub mod web;
+
+pub use run::{ServerConfig, run};

@@ -1,0 +1,314 @@
+//! Jobs: preview, submit, cancel. A refused request changes nothing.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use firstbad_api::job::{Created, Find, NewJob, Outcome, Range, Signal};
+use firstbad_api::lease::{ConfigBase, ConfigRequest, Fragment};
+use firstbad_api::limits;
+use firstbad_api::suite::SuiteBundle;
+use sha2::{Digest, Sha256};
+
+use super::auth::Caller;
+use super::trees;
+use crate::db;
+use crate::db::job::{NewRow, RevisionRow};
+use crate::error::AppError;
+use crate::repo::{RangeCommit, Repos};
+use crate::state::App;
+
+/// A request that passed every check.
+struct Checked {
+    tree_id: i64,
+    range: Range,
+    revisions: Vec<RevisionRow>,
+    suite: SuiteBundle,
+    config: ConfigRequest,
+    request: NewJob,
+}
+
+pub async fn preview(State(app): State<App>, Json(new): Json<NewJob>) -> Result<Json<Range>, AppError> {
+    Ok(Json(check(&app, new).await?.range))
+}
+
+pub async fn create(
+    State(app): State<App>,
+    Extension(Caller(who)): Extension<Caller>,
+    headers: HeaderMap,
+    Json(new): Json<NewJob>,
+) -> Result<(StatusCode, Json<Created>), AppError> {
+    let key = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
+    if key.is_some_and(|k| k.is_empty() || k.len() > 255) {
+        return Err(AppError::bad("bad-key", "/idempotency-key", "Idempotency-Key: use 1 to 255 characters"));
+    }
+    let body = serde_json::to_vec(&new).map_err(|e| AppError::Internal(e.to_string()))?;
+    let digest = hex::encode(Sha256::digest(body));
+    if let Some(key) = key
+        && let Some(known) = joined(&app, key, &digest).await?
+    {
+        return Ok(known);
+    }
+    let checked = check(&app, new).await?;
+    let title = title(&checked);
+    let mut tx = app.pool.begin().await?;
+    let row = NewRow {
+        tree_id: checked.tree_id,
+        title: &title,
+        request: &checked.request,
+        range: &checked.range,
+        suite: &checked.suite,
+        config: &checked.config,
+        idempotency_key: key,
+        request_digest: &digest,
+    };
+    let Some(id) = db::job::insert(&mut tx, &row, &checked.revisions).await? else {
+        tx.rollback().await?;
+        // Another request with this key won the race.
+        let known = joined(&app, key.unwrap_or_default(), &digest).await?;
+        return known.ok_or_else(|| AppError::Internal("a job with this key vanished".to_owned()));
+    };
+    db::audit(&mut tx, &who, "job submitted", Some(id), None, serde_json::json!({})).await?;
+    tx.commit().await?;
+    app.wake();
+    Ok((StatusCode::CREATED, Json(created(id, true))))
+}
+
+pub async fn cancel(
+    State(app): State<App>,
+    Extension(Caller(who)): Extension<Caller>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, AppError> {
+    let mut tx = app.pool.begin().await?;
+    if db::job::find(&mut tx, id).await?.is_none() {
+        return Err(AppError::not_found(format!("there is no job {id}")));
+    }
+    if !db::job::end(&mut tx, id, "cancelled", &Outcome::Cancelled).await? {
+        return Err(AppError::refused(
+            StatusCode::CONFLICT,
+            "job-ended",
+            "/id",
+            format!("id: job {id} has ended already; its result stays"),
+        ));
+    }
+    db::attempt::cancel_for_job(&mut tx, id).await?;
+    db::audit(&mut tx, &who, "job cancelled", Some(id), None, serde_json::json!({})).await?;
+    tx.commit().await?;
+    app.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn created(id: i64, created: bool) -> Created {
+    Created { id, url: format!("/jobs/{id}"), created }
+}
+
+async fn joined(app: &App, key: &str, digest: &str) -> Result<Option<(StatusCode, Json<Created>)>, AppError> {
+    match db::job::by_key(&mut *app.pool.acquire().await?, key).await? {
+        None => Ok(None),
+        Some((id, known)) if known == digest => Ok(Some((StatusCode::OK, Json(created(id, false))))),
+        Some((id, _)) => Err(AppError::bad(
+            "idempotency-conflict",
+            "/idempotency-key",
+            format!("Idempotency-Key: job {id} was made with this key and another body; use a new key"),
+        )),
+    }
+}
+
+fn title(checked: &Checked) -> String {
+    let request = &checked.request;
+    if let Some(title) = request.title.as_ref().filter(|t| !t.trim().is_empty()) {
+        return title.chars().take(200).collect();
+    }
+    let what = match (&request.signal, request.find) {
+        (Signal::Failure, Find::Regression) => "breaks".to_owned(),
+        (Signal::Failure, Find::Fix) => "is repaired".to_owned(),
+        (Signal::Crash { title }, _) => format!("crashes with {title}"),
+        (Signal::Metric { name, threshold }, _) => format!("moves {name} across {threshold}"),
+    };
+    format!("{} {what} between {} and {} in {}", request.suite, request.good.join(", "), request.bad, request.tree)
+}
+
+async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
+    let tree = trees::get(app, &new.tree).await?;
+    let suite = check_suite(app, &new)?;
+    check_numbers(&new)?;
+    let config = check_config(&new, &suite.1)?;
+    let (good, bad) = resolve_ends(app, &new).await?;
+    check_config_symbols(app, &new, &bad).await?;
+    if !new.fixups.is_empty() {
+        let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
+        checked.map_err(|e| AppError::repo(e, "/fixups"))?;
+    }
+    let commits = app.repos.range(&new.tree, &good, &bad, new.first_parent, &new.paths).await;
+    let commits = commits.map_err(|e| AppError::repo(e, "/bad"))?;
+    let candidates = commits.iter().filter(|c| c.eligible).count();
+    if candidates == 0 {
+        return Err(AppError::bad(
+            "empty-range",
+            "/paths",
+            "paths: no commit between good and bad touches these paths",
+        ));
+    }
+    if commits.len() > limits::RANGE_REVISIONS {
+        return Err(AppError::bad(
+            "range-too-large",
+            "/good",
+            format!("good: {} commits lie between the ends, at most {} are searched; give a later good", commits.len(), limits::RANGE_REVISIONS),
+        ));
+    }
+    let range = Range {
+        good: good.clone(),
+        bad: bad.clone(),
+        revisions: candidates,
+        merges: commits.iter().filter(|c| c.parents.len() > 1).count(),
+        steps: usize::BITS - candidates.saturating_sub(1).leading_zeros(),
+    };
+    let mut revisions = ends(app, &new.tree, &good).await?;
+    revisions.extend(rows(commits)?);
+    let mut request = new;
+    request.skip = resolve_all(app, &request.tree, &request.skip, "/skip").await?;
+    Ok(Checked { tree_id: tree.id, range, revisions, suite: suite.0, config, request })
+}
+
+fn check_suite(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), AppError> {
+    let known = || app.suites.names().collect::<Vec<_>>().join(", ");
+    let (suite, fragments) = app.suites.get(&new.suite).ok_or_else(|| {
+        AppError::bad("unknown-suite", "/suite", format!("suite: there is no suite {:?}; there are {}", new.suite, known()))
+    })?;
+    for (i, case) in new.cases.iter().enumerate() {
+        if !suite.spec.case.iter().any(|c| &c.name == case) {
+            let cases: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
+            return Err(AppError::bad(
+                "unknown-case",
+                &format!("/cases/{i}"),
+                format!("cases: {} has no case {case:?}; it has {}", new.suite, cases.join(", ")),
+            ));
+        }
+    }
+    Ok((suite.clone(), fragments.clone()))
+}
+
+fn check_numbers(new: &NewJob) -> Result<(), AppError> {
+    if new.good.is_empty() {
+        return Err(AppError::bad("no-good", "/good", "good: name at least one revision without the behaviour"));
+    }
+    if !(1..=8).contains(&new.vcpus) {
+        return Err(AppError::bad("bad-vcpus", "/vcpus", "vcpus: use 1 to 8"));
+    }
+    if new.runs > 200 {
+        return Err(AppError::bad("bad-runs", "/runs", "runs: use 0 (decided from the bad end) to 200"));
+    }
+    if let Signal::Metric { threshold, .. } = &new.signal
+        && !threshold.is_finite()
+    {
+        return Err(AppError::bad("bad-threshold", "/signal/threshold", "signal.threshold: use a finite number"));
+    }
+    Ok(())
+}
+
+fn check_config(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppError> {
+    let base = new.config.base.clone().unwrap_or(ConfigBase::Tinyconfig);
+    let size = new.config.fragment.len() + if let ConfigBase::File(text) = &base { text.len() } else { 0 };
+    if size > limits::CONFIG_BYTES {
+        return Err(AppError::refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "config-too-large",
+            "/config",
+            format!("config: {size} bytes, at most {} are taken", limits::CONFIG_BYTES),
+        ));
+    }
+    let mut fragments = suite.to_vec();
+    if !new.config.fragment.trim().is_empty() {
+        fragments.push(Fragment { name: "user".to_owned(), text: new.config.fragment.clone() });
+    }
+    Ok(ConfigRequest { base, fragments })
+}
+
+async fn check_config_symbols(app: &App, new: &NewJob, bad: &str) -> Result<(), AppError> {
+    let pointer = "/config/fragment";
+    let symbols = Repos::parse_fragment(&new.config.fragment).map_err(|(line, why)| {
+        AppError::bad("bad-fragment", pointer, format!("config.fragment: line {line}: {why}"))
+    })?;
+    if symbols.is_empty() {
+        return Ok(());
+    }
+    let unknown = app.repos.unknown_symbols(&new.tree, bad, &symbols).await;
+    let unknown = unknown.map_err(|e| AppError::repo(e, pointer))?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(AppError::bad(
+        "unknown-symbol",
+        pointer,
+        format!("config.fragment: no Kconfig file at the bad end defines {}; check the spelling", unknown.join(", ")),
+    ))
+}
+
+async fn resolve_all(app: &App, tree: &str, refs: &[String], pointer: &str) -> Result<Vec<String>, AppError> {
+    let mut revs = Vec::new();
+    for (i, reference) in refs.iter().enumerate() {
+        let resolved = app.repos.resolve(tree, reference).await;
+        revs.push(resolved.map_err(|e| AppError::repo(e, &format!("{pointer}/{i}")))?.rev);
+    }
+    Ok(revs)
+}
+
+async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), AppError> {
+    let bad = app.repos.resolve(&new.tree, &new.bad).await.map_err(|e| AppError::repo(e, "/bad"))?.rev;
+    let good = resolve_all(app, &new.tree, &new.good, "/good").await?;
+    for (i, rev) in good.iter().enumerate() {
+        let pointer = format!("/good/{i}");
+        let name = &new.good[i];
+        if *rev == bad {
+            let why = format!("good: {name} and bad {} are the same commit {rev}; there is nothing between them", new.bad);
+            return Err(AppError::bad("empty-range", &pointer, why));
+        }
+        let inside = app.repos.is_ancestor(&new.tree, rev, &bad).await;
+        if inside.map_err(|e| AppError::repo(e, &pointer))? {
+            continue;
+        }
+        let base = app.repos.merge_base(&new.tree, rev, &bad).await.map_err(|e| AppError::repo(e, &pointer))?;
+        let advice = match base {
+            Some(base) if base == bad => "good is newer than bad: swap them, or use --find fix".to_owned(),
+            Some(base) => format!("test their merge base first: --good {base}"),
+            None => "they share no history".to_owned(),
+        };
+        let why = format!("good: {name} is not an ancestor of bad {}; {advice}", new.bad);
+        return Err(AppError::bad("not-an-ancestor", &pointer, why));
+    }
+    Ok((good, bad))
+}
+
+async fn ends(app: &App, tree: &str, good: &[String]) -> Result<Vec<RevisionRow>, AppError> {
+    let mut rows = Vec::new();
+    for (i, rev) in good.iter().enumerate() {
+        let wrong = |e| AppError::repo(e, "/good");
+        let info = app.repos.commit(tree, rev).await.map_err(wrong)?;
+        rows.push(RevisionRow {
+            position: -1 - i32::try_from(i).unwrap_or(i32::MAX - 1),
+            rev: rev.clone(),
+            tree_oid: app.repos.tree_oid(tree, rev).await.map_err(wrong)?,
+            parents: vec![],
+            subject: info.subject,
+            author: info.author,
+            eligible: false,
+        });
+    }
+    Ok(rows)
+}
+
+fn rows(commits: Vec<RangeCommit>) -> Result<Vec<RevisionRow>, AppError> {
+    let number = |n: usize| i32::try_from(n).map_err(|e| AppError::Internal(e.to_string()));
+    let mut rows = Vec::with_capacity(commits.len());
+    for (i, commit) in commits.into_iter().enumerate() {
+        rows.push(RevisionRow {
+            position: number(i)?,
+            rev: commit.rev,
+            tree_oid: commit.tree_oid,
+            parents: commit.parents.iter().map(|p| number(*p as usize)).collect::<Result<_, _>>()?,
+            subject: commit.subject,
+            author: commit.author,
+            eligible: commit.eligible,
+        });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,168 @@
+//! Workers: register, lease, renew, report.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use firstbad_api::lease::{Fence, FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd};
+use firstbad_api::limits;
+use firstbad_api::observation::Finish;
+use firstbad_api::worker::{Register, Registered};
+use tokio::time::Instant;
+
+use crate::db::{self, lease::Fenced};
+use crate::error::AppError;
+use crate::state::App;
+
+/// Answers a write whose lease has moved on; counted in the audit trail.
+pub async fn stale(app: &App, fence: &Fence, what: &str) -> AppError {
+    if let Ok(mut conn) = app.pool.acquire().await {
+        let detail = serde_json::json!({ "write": what, "epoch": fence.epoch });
+        let who = fence.worker.to_string();
+        let audited = db::audit(&mut conn, &who, "stale write refused", None, Some(fence.attempt), detail).await;
+        if let Err(error) = audited {
+            tracing::warn!(%error, "could not record a stale write");
+        }
+    }
+    AppError::refused(
+        StatusCode::CONFLICT,
+        "stale-lease",
+        "/fence",
+        "the lease has ended: the attempt was cancelled, finished or given to another worker",
+    )
+}
+
+/// Refuses a fence made by another database.
+pub fn same_database(app: &App, fence: &Fence) -> bool {
+    fence.incarnation == app.incarnation
+}
+
+pub async fn register(State(app): State<App>, Json(new): Json<Register>) -> Result<Json<Registered>, AppError> {
+    if new.name.is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control) {
+        return Err(AppError::bad("bad-name", "/name", "name: use 1 to 100 printable characters"));
+    }
+    let mut conn = app.pool.acquire().await?;
+    db::worker::register(&mut conn, new.worker, &new.name, &new.caps).await?;
+    app.wake();
+    Ok(Json(Registered { incarnation: app.incarnation, timing: app.timing }))
+}
+
+/// Waits up to the long-poll time for work; 204 when there is none.
+pub async fn lease(State(app): State<App>, Json(request): Json<LeaseRequest>) -> Result<Response, AppError> {
+    let deadline = Instant::now() + Duration::from_millis(app.timing.long_poll_ms);
+    let poll = Duration::from_millis(app.timing.tick_ms);
+    let mut changes = app.changes();
+    loop {
+        changes.mark_unchanged();
+        if let Some(lease) = try_lease(&app, &request).await? {
+            return Ok(Json(lease).into_response());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(poll.min(left)) => {}
+        }
+    }
+}
+
+async fn try_lease(app: &App, request: &LeaseRequest) -> Result<Option<Lease>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    let Some(caps) = db::worker::seen(&mut conn, request.worker).await? else {
+        return Err(AppError::refused(
+            StatusCode::NOT_FOUND,
+            "unknown-worker",
+            "/worker",
+            "worker: not registered with this server; register again",
+        ));
+    };
+    if request.free_bytes < limits::FREE_BYTES_MIN {
+        return Ok(None);
+    }
+    let ttl_ms = app.timing.ttl_ms;
+    let claim = db::lease::claim(&mut conn, request.worker, &request.kinds, &caps, ttl_ms).await?;
+    Ok(claim.map(|claim| Lease {
+        fence: Fence {
+            attempt: claim.id,
+            epoch: claim.epoch,
+            incarnation: app.incarnation,
+            worker: request.worker,
+        },
+        ttl_ms,
+        work: claim.work.0,
+    }))
+}
+
+pub async fn renew(State(app): State<App>, Json(renew): Json<Renew>) -> Result<Json<Renewed>, AppError> {
+    let stage: String = renew.stage.chars().take(40).collect();
+    let mut conn = app.pool.acquire().await?;
+    db::worker::seen(&mut conn, renew.fence.worker).await?;
+    let fenced = db::lease::renew(&mut conn, &renew.fence, &stage, app.timing.ttl_ms).await?;
+    drop(conn);
+    if fenced == Fenced::Stale || !same_database(&app, &renew.fence) {
+        return Err(stale(&app, &renew.fence, "renew").await);
+    }
+    Ok(Json(Renewed { cancel: false }))
+}
+
+pub async fn stage(State(app): State<App>, Json(end): Json<StageEnd>) -> Result<StatusCode, AppError> {
+    let mut tx = app.pool.begin().await?;
+    if !same_database(&app, &end.fence) || db::lease::hold(&mut tx, &end.fence).await? == Fenced::Stale {
+        return Err(stale(&app, &end.fence, "stage").await);
+    }
+    let name: String = end.stage.chars().take(40).collect();
+    let duration_ms = i64::try_from(end.duration_ms).unwrap_or(i64::MAX);
+    db::lease::stage(&mut tx, &end.fence, &name, duration_ms, end.ok).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends an attempt. The same report again is answered like the first time.
+pub async fn finish(State(app): State<App>, Json(request): Json<FinishRequest>) -> Result<StatusCode, AppError> {
+    let fence = &request.fence;
+    if !same_database(&app, fence) {
+        return Err(stale(&app, fence, "finish").await);
+    }
+    let mut tx = app.pool.begin().await?;
+    let observation = match &request.finish {
+        Finish::Build { observation } => serde_json::to_value(observation),
+        Finish::Test { observation } => serde_json::to_value(observation),
+        Finish::Infrastructure { what } => {
+            let what: String = what.chars().take(2000).collect();
+            if db::lease::infrastructure(&mut tx, fence, &what).await? == Fenced::Stale {
+                return Err(stale(&app, fence, "finish").await);
+            }
+            let who = fence.worker.to_string();
+            let detail = serde_json::json!({ "what": what });
+            db::audit(&mut tx, &who, "infrastructure", None, Some(fence.attempt), detail).await?;
+            tx.commit().await?;
+            app.wake();
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    };
+    let observation = observation.map_err(|e| AppError::Internal(e.to_string()))?;
+    // Postgres stores no NUL in JSON text; guest output may hold one.
+    let observation = without_nul(observation);
+    if db::lease::finish(&mut tx, fence, &observation).await? == Fenced::Stale
+        && !db::lease::already_finished(&mut tx, fence, &observation).await?
+    {
+        return Err(stale(&app, fence, "finish").await);
+    }
+    tx.commit().await?;
+    app.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn without_nul(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(s) => Value::String(s.replace('\0', "\u{fffd}")),
+        Value::Array(list) => list.into_iter().map(without_nul).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, without_nul(v))).collect(),
+        other => other,
+    }
+}

@@ -1,0 +1,98 @@
+//! Reads: the same data the pages show.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use firstbad_api::attempt::Attempt;
+use firstbad_api::job::Job;
+use firstbad_api::worker::Worker;
+use serde::Deserialize;
+use tokio_util::io::ReaderStream;
+
+use crate::db;
+use crate::error::AppError;
+use crate::state::App;
+use crate::{report, view};
+
+#[derive(Deserialize)]
+pub struct JobsQuery {
+    state: Option<String>,
+}
+
+pub async fn jobs(State(app): State<App>, Query(q): Query<JobsQuery>) -> Result<Json<Vec<Job>>, AppError> {
+    Ok(Json(view::jobs(&app, q.state.as_deref()).await?))
+}
+
+pub async fn job(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Job>, AppError> {
+    let job = view::job(&app, id).await?;
+    job.map(Json).ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
+}
+
+pub async fn report(State(app): State<App>, Path(id): Path<i64>) -> Result<Response, AppError> {
+    let text = report::for_job(&app, id).await?;
+    let text = text.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+pub async fn attempt(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Attempt>, AppError> {
+    let attempt = view::attempt(&app, id).await?;
+    attempt
+        .map(Json)
+        .ok_or_else(|| AppError::not_found(format!("there is no attempt {id}")))
+}
+
+pub async fn workers(State(app): State<App>) -> Result<Json<Vec<Worker>>, AppError> {
+    Ok(Json(view::workers(&app).await?))
+}
+
+#[derive(Deserialize)]
+pub struct LogQuery {
+    #[serde(default)]
+    offset: u64,
+}
+
+/// Raw bytes of a log from `offset`, one chunk at most; `x-log-total` and `x-log-live` say the rest.
+pub async fn log(
+    State(app): State<App>,
+    Path((id, name)): Path<(i64, String)>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, AppError> {
+    let length = firstbad_api::limits::CHUNK_BYTES as u64;
+    let window = view::log_window(&app, id, &name, query.offset, length).await?;
+    let window = window.ok_or_else(|| AppError::not_found(format!("attempt {id} has no log {name:?} yet")))?;
+    Ok((
+        [
+            (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+            (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
+            (header::HeaderName::from_static("x-log-total"), window.total.to_string()),
+            (header::HeaderName::from_static("x-log-live"), window.live.to_string()),
+        ],
+        window.bytes,
+    )
+        .into_response())
+}
+
+pub async fn artefact(State(app): State<App>, Path(sha256): Path<String>) -> Result<Response, AppError> {
+    let missing = || AppError::not_found("there is no such artefact");
+    if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(missing());
+    }
+    if !db::attempt::has_artefact(&mut *app.pool.acquire().await?, &sha256).await? {
+        return Err(missing());
+    }
+    let file = tokio::fs::File::open(app.store.artefact_path(&sha256)).await;
+    let file = file.map_err(|_| missing())?;
+    Ok((
+        [
+            (header::CONTENT_TYPE, "application/octet-stream"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CONTENT_DISPOSITION, "attachment"),
+            (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+        ],
+        Body::from_stream(ReaderStream::new(file)),
+    )
+        .into_response())
+}

@@ -1,0 +1,230 @@
+//! Attempts, their stages, artefacts and logs.
+
+use firstbad_api::artefact::Artefact;
+use firstbad_api::attempt::{Attempt, Stage};
+use firstbad_api::lease::{Fence, Work};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+
+use super::rfc3339;
+
+/// An attempt to be made, unless one with its identity exists.
+pub struct NewAttempt<'a> {
+    pub kind: &'a str,
+    pub identity: &'a str,
+    pub tree_id: i64,
+    pub tree: &'a str,
+    pub rev: &'a str,
+    pub suite: Option<&'a str>,
+    pub seed: Option<i64>,
+    pub work: &'a Work,
+    pub deadline_s: i32,
+    pub needs_toolchain: Option<&'a str>,
+    pub needs_toolset: Option<&'a str>,
+    pub needs_qemu: Option<&'a str>,
+}
+
+/// Finds the attempt with this identity or enqueues it: `(id, existed)`.
+pub async fn ensure(conn: &mut PgConnection, new: &NewAttempt<'_>) -> sqlx::Result<(i64, bool)> {
+    let inserted: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO attempt (kind, identity, tree_id, tree, rev, suite, seed, work, deadline_s,
+                              needs_toolchain, needs_toolset, needs_qemu)
+         VALUES ($1::attempt_kind, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT (kind, identity) WHERE state <> 'cancelled' DO NOTHING RETURNING id",
+    )
+    .bind(new.kind)
+    .bind(new.identity)
+    .bind(new.tree_id)
+    .bind(new.tree)
+    .bind(new.rev)
+    .bind(new.suite)
+    .bind(new.seed)
+    .bind(Json(new.work))
+    .bind(new.deadline_s)
+    .bind(new.needs_toolchain)
+    .bind(new.needs_toolset)
+    .bind(new.needs_qemu)
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(id) = inserted {
+        return Ok((id, false));
+    }
+    let id = sqlx::query_scalar(
+        "SELECT id FROM attempt WHERE kind = $1::attempt_kind AND identity = $2 AND state <> 'cancelled'",
+    )
+    .bind(new.kind)
+    .bind(new.identity)
+    .fetch_one(conn)
+    .await?;
+    Ok((id, true))
+}
+
+/// Cancels the attempts of a job that no other open job needs.
+pub async fn cancel_for_job(conn: &mut PgConnection, job: i64) -> sqlx::Result<u64> {
+    Ok(sqlx::query(
+        "UPDATE attempt SET state = 'cancelled', lease_until = NULL, stage = NULL, ended_at = now()
+          WHERE state IN ('ready', 'leased')
+            AND id IN (SELECT attempt_id FROM probe WHERE job_id = $1)
+            AND NOT EXISTS (SELECT 1 FROM probe p JOIN job j ON j.id = p.job_id
+                             WHERE p.attempt_id = attempt.id AND j.id <> $1
+                               AND j.state IN ('queued', 'running'))",
+    )
+    .bind(job)
+    .execute(conn)
+    .await?
+    .rows_affected())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    kind: String,
+    state: String,
+    epoch: i32,
+    tree: String,
+    rev: String,
+    suite: Option<String>,
+    seed: Option<i64>,
+    worker: Option<String>,
+    stage: Option<String>,
+    lease_losses: i32,
+    infra_failures: i32,
+    infra_what: Option<String>,
+    observation: Option<serde_json::Value>,
+    created_at: OffsetDateTime,
+    started_at: Option<OffsetDateTime>,
+    ended_at: Option<OffsetDateTime>,
+}
+
+/// One attempt with everything known about it.
+pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Attempt>> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT a.id, a.kind::text, a.state::text, a.epoch, a.tree, a.rev, a.suite, a.seed,
+                w.name AS worker, a.stage, a.lease_losses, a.infra_failures, a.infra_what,
+                a.observation, a.created_at, a.started_at, a.ended_at
+           FROM attempt a LEFT JOIN worker w ON w.id = a.worker WHERE a.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let stages: Vec<(i32, String, i64, bool, OffsetDateTime)> = sqlx::query_as(
+        "SELECT epoch, stage, duration_ms, ok, ended_at FROM stage WHERE attempt_id = $1 ORDER BY id",
+    )
+    .bind(id)
+    .fetch_all(&mut *conn)
+    .await?;
+    let artefacts: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT name, sha256, bytes FROM artefact WHERE attempt_id = $1 ORDER BY name")
+            .bind(id)
+            .fetch_all(&mut *conn)
+            .await?;
+    let logs: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT name FROM log WHERE attempt_id = $1 ORDER BY name")
+            .bind(id)
+            .fetch_all(conn)
+            .await?;
+    Ok(Some(Attempt {
+        id: row.id,
+        kind: row.kind,
+        state: row.state,
+        epoch: row.epoch,
+        tree: row.tree,
+        rev: row.rev,
+        suite: row.suite,
+        seed: row.seed,
+        worker: row.worker,
+        stage: row.stage,
+        lease_losses: row.lease_losses,
+        infra_failures: row.infra_failures,
+        infra_what: row.infra_what,
+        observation: row.observation,
+        created_at: rfc3339(row.created_at),
+        started_at: row.started_at.map(rfc3339),
+        ended_at: row.ended_at.map(rfc3339),
+        stages: stages
+            .into_iter()
+            .map(|(epoch, stage, duration_ms, ok, at)| Stage {
+                epoch,
+                stage,
+                duration_ms,
+                ok,
+                ended_at: rfc3339(at),
+            })
+            .collect(),
+        artefacts: artefacts
+            .into_iter()
+            .map(|(name, sha256, bytes)| Artefact { name, sha256, bytes })
+            .collect(),
+        logs,
+    }))
+}
+
+/// The newest epoch that wrote this log, and whether the attempt still runs.
+pub async fn log_epoch(conn: &mut PgConnection, id: i64, name: &str) -> sqlx::Result<Option<(i32, bool)>> {
+    sqlx::query_as(
+        "SELECT l.epoch, a.state = 'leased' FROM log l JOIN attempt a ON a.id = l.attempt_id
+          WHERE l.attempt_id = $1 AND l.name = $2 ORDER BY l.epoch DESC LIMIT 1",
+    )
+    .bind(id)
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Notes that a log exists; call after [`super::lease::hold`].
+pub async fn put_log(conn: &mut PgConnection, fence: &Fence, name: &str) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO log (attempt_id, epoch, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind(fence.attempt)
+        .bind(fence.epoch)
+        .bind(name)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Lists an artefact whose bytes are already stored; call after [`super::lease::hold`].
+pub async fn put_artefact(conn: &mut PgConnection, fence: &Fence, artefact: &Artefact) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO artefact (attempt_id, name, sha256, bytes) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (attempt_id, name) DO UPDATE SET sha256 = $3, bytes = $4",
+    )
+    .bind(fence.attempt)
+    .bind(&artefact.name)
+    .bind(&artefact.sha256)
+    .bind(artefact.bytes)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// True when some attempt lists this artefact.
+pub async fn has_artefact(conn: &mut PgConnection, sha256: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM artefact WHERE sha256 = $1)")
+        .bind(sha256)
+        .fetch_one(conn)
+        .await
+}
+
+/// Capabilities a new job is pinned to: those of the live worker seen last.
+pub async fn newest_caps(
+    conn: &mut PgConnection,
+    ttl_ms: u64,
+) -> sqlx::Result<Option<Json<firstbad_api::worker::Capabilities>>> {
+    sqlx::query_scalar(
+        "SELECT caps FROM worker WHERE seen_at > now() - make_interval(secs => $1)
+          ORDER BY seen_at DESC LIMIT 1",
+    )
+    .bind(ttl_ms as f64 / 1000.0)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Live workers that take tests.
+pub async fn live_workers(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM worker WHERE seen_at > now() - make_interval(secs => $1)")
+        .bind(ttl_ms as f64 / 1000.0)
+        .fetch_one(conn)
+        .await
+}

@@ -1,0 +1,61 @@
+//! All SQL. Functions take a connection; the caller owns the transaction.
+//!
+//! Must not know: HTTP, git, templates. Rows become domain values here.
+
+pub mod attempt;
+pub mod job;
+pub mod lease;
+pub mod token;
+pub mod tree;
+pub mod worker;
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+/// The schema, applied at start.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// The identity of this database.
+pub async fn incarnation(conn: &mut PgConnection) -> sqlx::Result<Uuid> {
+    sqlx::query_scalar("SELECT id FROM incarnation")
+        .fetch_one(conn)
+        .await
+}
+
+/// True when writes are possible here (false on a demoted primary).
+pub async fn writable(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    let read_only: String = sqlx::query_scalar("SHOW transaction_read_only")
+        .fetch_one(conn)
+        .await?;
+    Ok(read_only == "off")
+}
+
+/// Records what happened; `who` is a token name, `worker` or `server`.
+pub async fn audit(
+    conn: &mut PgConnection,
+    who: &str,
+    what: &str,
+    job: Option<i64>,
+    attempt: Option<i64>,
+    detail: serde_json::Value,
+) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO audit (who, what, job_id, attempt_id, detail) VALUES ($1, $2, $3, $4, $5)")
+        .bind(who)
+        .bind(what)
+        .bind(job)
+        .bind(attempt)
+        .bind(detail)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// RFC 3339 in UTC, whole seconds.
+pub fn rfc3339(at: OffsetDateTime) -> String {
+    at.replace_nanosecond(0)
+        .unwrap_or(at)
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}

@@ -1,0 +1,80 @@
+//! Workers.
+
+use firstbad_api::worker::{Capabilities, Worker};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::rfc3339;
+
+pub async fn register(
+    conn: &mut PgConnection,
+    id: Uuid,
+    name: &str,
+    caps: &Capabilities,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO worker (id, name, caps) VALUES ($1, $2, $3)
+         ON CONFLICT (id) DO UPDATE SET name = $2, caps = $3, seen_at = now()",
+    )
+    .bind(id)
+    .bind(name)
+    .bind(Json(caps))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The capabilities of a registered worker; marks it seen.
+pub async fn seen(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Capabilities>> {
+    let caps: Option<Json<Capabilities>> =
+        sqlx::query_scalar("UPDATE worker SET seen_at = now() WHERE id = $1 RETURNING caps")
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(caps.map(|c| c.0))
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    caps: Json<Capabilities>,
+    registered_at: OffsetDateTime,
+    seen_at: OffsetDateTime,
+    live: bool,
+    doing: Option<String>,
+    done: i64,
+    infra: i64,
+}
+
+/// Workers, live ones first; `ttl_ms` decides who is live.
+pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Worker>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT w.id, w.name, w.caps, w.registered_at, w.seen_at,
+                w.seen_at > now() - make_interval(secs => $1) AS live,
+                (SELECT format('attempt %s: %s %s', a.id, a.kind, coalesce(a.stage, ''))
+                   FROM attempt a WHERE a.state = 'leased' AND a.worker = w.id LIMIT 1) AS doing,
+                (SELECT count(*) FROM attempt a WHERE a.state = 'done' AND a.worker = w.id) AS done,
+                (SELECT count(*) FROM audit u WHERE u.what = 'infrastructure' AND u.who = w.id::text) AS infra
+           FROM worker w ORDER BY live DESC, w.seen_at DESC LIMIT 200",
+    )
+    .bind(ttl_ms as f64 / 1000.0)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| Worker {
+            worker: r.id,
+            name: r.name,
+            caps: r.caps.0,
+            registered_at: rfc3339(r.registered_at),
+            seen_at: rfc3339(r.seen_at),
+            live: r.live,
+            doing: r.doing.map(|d| d.trim().to_owned()),
+            done: r.done,
+            infrastructure_failures: r.infra,
+        })
+        .collect())
+}

@@ -1,0 +1,69 @@
+//! What makes two builds, or two runs, the same one (DESIGN §2).
+
+use firstbad_api::lease::{ConfigRequest, RunMode, VmShape};
+use sha2::{Digest, Sha256};
+
+/// Changes whenever the way a worker builds changes what comes out.
+pub const BUILD_RECIPE: &str = "build-recipe-1";
+
+/// Source tree, fix-ups, configuration request, toolchain and recipe.
+///
+/// The request with the tree and the toolchain determines the resolved
+/// configuration, so the identity is known before anything is configured.
+pub fn build(tree_oid: &str, fixups: &[String], config: &ConfigRequest, toolchain: &str) -> String {
+    digest(&(BUILD_RECIPE, tree_oid, fixups, config, toolchain))
+}
+
+/// Everything a run is a function of, with the kernel by its signature.
+pub struct Run<'a> {
+    pub signature: &'a str,
+    pub suite_digest: &'a str,
+    pub cases: &'a [String],
+    pub shape: VmShape,
+    pub toolset: &'a str,
+    pub qemu_version: &'a str,
+    pub seed: u64,
+}
+
+impl Run<'_> {
+    /// In real mode a run is a sample, so the job that took it is part of its identity.
+    pub fn identity(&self, job: i64) -> String {
+        let sample = (self.shape.mode == RunMode::Real).then_some(job);
+        digest(&(
+            "test-1",
+            self.signature,
+            self.suite_digest,
+            self.cases,
+            self.shape,
+            self.toolset,
+            self.qemu_version,
+            self.seed,
+            sample,
+        ))
+    }
+}
+
+fn digest<T: serde::Serialize>(value: &T) -> String {
+    // Serialising tuples of strings and numbers cannot fail; an empty text would only cost a rebuild.
+    hex::encode(Sha256::digest(serde_json::to_vec(value).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firstbad_api::lease::{ConfigBase, Fragment};
+
+    #[test]
+    fn every_part_counts() {
+        let config = |text: &str| ConfigRequest {
+            base: ConfigBase::Tinyconfig,
+            fragments: vec![Fragment { name: "f".to_owned(), text: text.to_owned() }],
+        };
+        let base = build("t", &[], &config("A=y"), "gcc");
+        assert_eq!(base, build("t", &[], &config("A=y"), "gcc"));
+        assert_ne!(base, build("u", &[], &config("A=y"), "gcc"));
+        assert_ne!(base, build("t", &["p".to_owned()], &config("A=y"), "gcc"));
+        assert_ne!(base, build("t", &[], &config("A=n"), "gcc"));
+        assert_ne!(base, build("t", &[], &config("A=y"), "clang"));
+    }
+}

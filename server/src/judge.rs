@@ -1,0 +1,256 @@
+//! From observations to verdicts: pure, no I/O.
+//!
+//! "Present" means the behaviour the job looks for was seen; what that says about
+//! old and new is decided once, by the caller. Another crash than the one looked
+//! for never counts as present: two thirds of syzbot's wrong answers came from
+//! unrelated bugs (research, syzkaller's 2019 audit).
+
+use std::collections::BTreeSet;
+
+use firstbad_api::job::Signal;
+use firstbad_api::observation::{BootOutcome, CaseStatus, RunEnd, TestObservation};
+
+/// What one run says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raw {
+    Present(String),
+    Absent(String),
+    /// Says nothing about the behaviour: boot failure, other crash, skipped case.
+    Unusable(String),
+}
+
+/// What the end that shows the behaviour looked like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reference {
+    pub cases: BTreeSet<String>,
+    pub titles: BTreeSet<String>,
+}
+
+impl Reference {
+    /// Learns from the runs at the end where the behaviour should be.
+    pub fn learn<'a>(runs: impl Iterator<Item = &'a TestObservation>) -> Reference {
+        let mut reference = Reference::default();
+        for run in runs {
+            reference.cases.extend(failing(run).map(str::to_owned));
+            reference.titles.extend(run.crashes.iter().map(|c| c.title.clone()));
+        }
+        reference
+    }
+}
+
+fn failing(run: &TestObservation) -> impl Iterator<Item = &str> {
+    run.cases
+        .iter()
+        .filter(|c| matches!(c.status, CaseStatus::Fail | CaseStatus::Timeout))
+        .map(|c| c.case.as_str())
+}
+
+/// Judges one run. `reference` is `None` for runs at the end that should show the behaviour.
+pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Raw {
+    match signal {
+        Signal::Failure => match reference {
+            None => first_look(run),
+            Some(reference) => compare(reference, run),
+        },
+        Signal::Crash { title } => match run.crashes.iter().find(|c| c.title.contains(title.as_str())) {
+            Some(crash) => Raw::Present(crash.title.clone()),
+            None => without_crash(run),
+        },
+        Signal::Metric { name, threshold } => metric(name, *threshold, run),
+    }
+}
+
+/// The metric's values in one run, in case order, with their direction.
+pub fn metric_value(name: &str, run: &TestObservation) -> Option<(f64, bool)> {
+    run.cases
+        .iter()
+        .flat_map(|c| &c.metrics)
+        .find(|m| m.name == name)
+        .map(|m| (m.value, m.better != "lower"))
+}
+
+fn metric(name: &str, threshold: f64, run: &TestObservation) -> Raw {
+    if let Some(crash) = run.crashes.first() {
+        return Raw::Unusable(format!("another crash: {}", crash.title));
+    }
+    match metric_value(name, run) {
+        None => Raw::Unusable(format!("no metric {name} ({})", describe_end(run))),
+        Some((value, higher_is_better)) => {
+            let beyond = if higher_is_better { value < threshold } else { value > threshold };
+            let text = format!("{name} = {value} (threshold {threshold})");
+            if beyond { Raw::Present(text) } else { Raw::Absent(text) }
+        }
+    }
+}
+
+fn first_look(run: &TestObservation) -> Raw {
+    let cases: Vec<&str> = failing(run).collect();
+    if let Some(crash) = run.crashes.first() {
+        return Raw::Present(crash.title.clone());
+    }
+    if !cases.is_empty() {
+        return Raw::Present(format!("{} failed", cases.join(", ")));
+    }
+    without_crash(run)
+}
+
+/// A run without the crash looked for: good only when it ran to its end.
+fn without_crash(run: &TestObservation) -> Raw {
+    if run.boot != BootOutcome::Up || run.end != RunEnd::PowerOff {
+        return Raw::Unusable(describe_end(run));
+    }
+    if let Some(crash) = run.crashes.first() {
+        return Raw::Unusable(format!("another crash: {}", crash.title));
+    }
+    let unusable = run
+        .cases
+        .iter()
+        .find(|c| matches!(c.status, CaseStatus::Broken | CaseStatus::Skip));
+    match unusable {
+        Some(c) => Raw::Unusable(format!("case {} could not run (exit {})", c.case, c.exit)),
+        None if run.cases.is_empty() => Raw::Unusable("no case ran".to_owned()),
+        None => Raw::Absent(format!("{} cases passed", run.cases.len())),
+    }
+}
+
+fn compare(reference: &Reference, run: &TestObservation) -> Raw {
+    if let Some(crash) = run.crashes.iter().find(|c| reference.titles.contains(&c.title)) {
+        return Raw::Present(crash.title.clone());
+    }
+    if let Some(other) = run.crashes.first() {
+        return Raw::Unusable(format!("another crash: {}", other.title));
+    }
+    if let Some(case) = failing(run).find(|c| reference.cases.contains(*c)) {
+        return Raw::Present(format!("{case} failed"));
+    }
+    if run.boot != BootOutcome::Up || run.end != RunEnd::PowerOff {
+        return Raw::Unusable(describe_end(run));
+    }
+    for name in &reference.cases {
+        match run.cases.iter().find(|c| &c.case == name).map(|c| c.status) {
+            Some(CaseStatus::Pass) => {}
+            Some(CaseStatus::Skip) => return Raw::Unusable(format!("case {name} was skipped")),
+            Some(_) => return Raw::Unusable(format!("case {name} could not run")),
+            None => return Raw::Unusable(format!("case {name} did not run")),
+        }
+    }
+    match reference.cases.len() {
+        0 => Raw::Absent("ran to the end without the crash".to_owned()),
+        1 => Raw::Absent("the case passed".to_owned()),
+        n => Raw::Absent(format!("the {n} cases passed")),
+    }
+}
+
+/// One sentence on how the machine stopped.
+pub fn describe_end(run: &TestObservation) -> String {
+    let crash = run.crashes.first().map(|c| format!(": {}", c.title)).unwrap_or_default();
+    match (run.boot, run.end) {
+        (BootOutcome::Crashed, _) => format!("does not boot{crash}"),
+        (BootOutcome::Silent, _) => "does not boot: silent until the deadline".to_owned(),
+        (BootOutcome::Up, RunEnd::PowerOff) => "ran to the end".to_owned(),
+        (BootOutcome::Up, RunEnd::Panic) => format!("panic{crash}"),
+        (BootOutcome::Up, RunEnd::SilentReboot) => "rebooted silently".to_owned(),
+        (BootOutcome::Up, RunEnd::Hang) => "hung".to_owned(),
+        (BootOutcome::Up, RunEnd::Deadline) => "ran into the deadline".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firstbad_api::observation::{CaseResult, Crash, CrashKind, Metric, RunInputs};
+
+    fn run(cases: &[(&str, CaseStatus)], crashes: &[&str]) -> TestObservation {
+        TestObservation {
+            boot: BootOutcome::Up,
+            end: RunEnd::PowerOff,
+            cases: cases
+                .iter()
+                .map(|(name, status)| CaseResult {
+                    case: (*name).to_owned(),
+                    status: *status,
+                    exit: 0,
+                    duration_ms: 1,
+                    metrics: vec![],
+                    ktap: None,
+                    tail: String::new(),
+                    dmesg: vec![],
+                })
+                .collect(),
+            crashes: crashes
+                .iter()
+                .map(|title| Crash {
+                    kind: CrashKind::Warning,
+                    title: (*title).to_owned(),
+                    offset: 0,
+                    excerpt: String::new(),
+                })
+                .collect(),
+            stray_lines: 0,
+            left: vec![],
+            run: RunInputs {
+                image_sha256: String::new(),
+                initramfs_sha256: String::new(),
+                cmdline: String::new(),
+                qemu_version: String::new(),
+                accel: "tcg-exact".to_owned(),
+                vcpus: 1,
+                memory_mib: 1,
+                seed: 1,
+                argv: vec![],
+            },
+            console_sha256: String::new(),
+        }
+    }
+
+    use CaseStatus::{Broken, Fail, Pass, Skip};
+
+    fn reference() -> Reference {
+        Reference::learn([run(&[("a", Fail), ("b", Pass)], &[])].iter())
+    }
+
+    #[test]
+    fn the_failing_case_of_the_bad_end_decides() {
+        let r = reference();
+        let judge = |run: &TestObservation| judge(&Signal::Failure, Some(&r), run);
+        assert!(matches!(judge(&run(&[("a", Fail), ("b", Pass)], &[])), Raw::Present(_)));
+        assert!(matches!(judge(&run(&[("a", Pass), ("b", Fail)], &[])), Raw::Absent(_)));
+        assert!(matches!(judge(&run(&[("a", Skip)], &[])), Raw::Unusable(_)));
+        assert!(matches!(judge(&run(&[("a", Broken)], &[])), Raw::Unusable(_)));
+        assert!(matches!(judge(&run(&[("b", Pass)], &[])), Raw::Unusable(_)));
+    }
+
+    #[test]
+    fn another_crash_is_never_present() {
+        let r = reference();
+        let other = run(&[("a", Fail)], &["WARNING in elsewhere"]);
+        assert!(matches!(judge(&Signal::Failure, Some(&r), &other), Raw::Unusable(_)));
+    }
+
+    #[test]
+    fn a_boot_failure_is_unusable_unless_it_is_the_reference() {
+        let mut dead = run(&[], &["kernel panic: no init"]);
+        dead.boot = BootOutcome::Crashed;
+        dead.end = RunEnd::Panic;
+        assert!(matches!(judge(&Signal::Failure, Some(&reference()), &dead), Raw::Unusable(_)));
+        let r = Reference::learn([dead.clone()].iter());
+        assert!(matches!(judge(&Signal::Failure, Some(&r), &dead), Raw::Present(_)));
+    }
+
+    #[test]
+    fn metrics_follow_their_direction() {
+        let mut fast = run(&[("a", Pass)], &[]);
+        fast.cases[0].metrics.push(Metric {
+            name: "mb".to_owned(),
+            value: 100.0,
+            unit: "MB/s".to_owned(),
+            better: "higher".to_owned(),
+        });
+        let signal = |threshold| Signal::Metric { name: "mb".to_owned(), threshold };
+        assert!(matches!(judge(&signal(80.0), None, &fast), Raw::Absent(_)));
+        assert!(matches!(judge(&signal(120.0), None, &fast), Raw::Present(_)));
+        fast.cases[0].metrics[0].better = "lower".to_owned();
+        assert!(matches!(judge(&signal(80.0), None, &fast), Raw::Present(_)));
+        assert!(matches!(judge(&signal(80.0), None, &run(&[("a", Pass)], &[])), Raw::Unusable(_)));
+    }
+}

@@ -1,0 +1,352 @@
+//! A job as its rows tell it: what stands where. Pure after loading.
+//!
+//! The planner and the pages both read this, so that a page never tells another
+//! story than the search.
+
+use std::collections::BTreeMap;
+
+use firstbad_api::job::{Find, Signal};
+use firstbad_api::observation::{BuildObservation, TestObservation};
+use firstbad_bisect::{Graph, History, Mark, Node, Observation, Policy};
+use sqlx::PgConnection;
+
+use crate::db::job::{self, JobRow, ProbeRow, RevisionRow};
+use crate::judge::{Raw, Reference, judge};
+
+/// Runs at the end that shows the behaviour before it counts as deterministic.
+pub const FIRST_RUNS: u32 = 3;
+/// Runs there when the first ones disagree or show nothing.
+pub const CALIBRATION_RUNS: u32 = 12;
+/// Chance to miss the behaviour at a candidate.
+pub const MISS: f64 = 0.005;
+/// Chance to miss it at the culprit's parent.
+pub const VERIFY_MISS: f64 = 0.001;
+/// Unusable runs after which a flaky candidate is given up.
+const UNUSABLE_RUNS: u32 = 3;
+
+/// One run at a revision.
+pub struct Test {
+    pub probe: ProbeRow,
+    pub observation: Option<TestObservation>,
+    pub raw: Option<Raw>,
+}
+
+/// What a job knows about one revision.
+#[derive(Default)]
+pub struct Site {
+    pub build: Option<ProbeRow>,
+    pub built: Option<BuildObservation>,
+    pub tests: Vec<Test>,
+}
+
+/// Where a revision stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    Untested,
+    Running,
+    Present(String),
+    Absent(String),
+    Unusable(String),
+    /// Our failure, too often.
+    Held(String),
+}
+
+/// How often a run shows the behaviour where it is, as far as known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calibration {
+    /// Runs wanted at the end that shows it.
+    pub wanted: u32,
+    /// Clean runs that make a candidate *absent*; `None` until enough is known.
+    pub needed: Option<u32>,
+    /// Clean runs wanted at the culprit's parents.
+    pub verify: u32,
+    pub deterministic: bool,
+}
+
+/// A job with everything observed for it.
+pub struct Picture {
+    pub job: JobRow,
+    pub revisions: BTreeMap<i32, RevisionRow>,
+    pub sites: BTreeMap<i32, Site>,
+    pub graph: Graph,
+    pub calibration: Calibration,
+}
+
+impl Picture {
+    /// Loads a job; `None` when there is no such job.
+    ///
+    /// # Errors
+    /// The database's, or a sentence about rows that contradict each other.
+    pub async fn load(conn: &mut PgConnection, id: i64) -> anyhow::Result<Option<Picture>> {
+        let Some(job) = job::find(&mut *conn, id).await? else {
+            return Ok(None);
+        };
+        let revisions = job::revisions(&mut *conn, id).await?;
+        let probes = job::probes(&mut *conn, id).await?;
+        Picture::assemble(job, revisions, probes).map(Some)
+    }
+
+    fn assemble(job: JobRow, revisions: Vec<RevisionRow>, probes: Vec<ProbeRow>) -> anyhow::Result<Picture> {
+        let revisions: BTreeMap<i32, RevisionRow> =
+            revisions.into_iter().map(|r| (r.position, r)).collect();
+        let mut parents = Vec::new();
+        for row in revisions.range(0..).map(|(_, r)| r) {
+            parents.push(row.parents.iter().map(|p| Node::try_from(*p)).collect::<Result<Vec<_>, _>>()?);
+        }
+        let mut sites: BTreeMap<i32, Site> = BTreeMap::new();
+        for probe in probes {
+            let site = sites.entry(probe.position).or_default();
+            let value = probe.observation.clone().filter(|_| probe.state == "done");
+            if probe.kind == "build" {
+                site.built = value.map(serde_json::from_value).transpose()?;
+                site.build = Some(probe);
+            } else {
+                let observation = value.map(serde_json::from_value).transpose()?;
+                site.tests.push(Test { probe, observation, raw: None });
+            }
+        }
+        let mut picture = Picture {
+            job,
+            revisions,
+            sites,
+            graph: Graph::new(parents)?,
+            calibration: Calibration { wanted: FIRST_RUNS, needed: None, verify: FIRST_RUNS, deterministic: true },
+        };
+        picture.judge_all();
+        picture.calibrate();
+        Ok(picture)
+    }
+
+    /// Last node: the end named `bad`.
+    pub fn bad(&self) -> i32 {
+        i32::try_from(self.graph.len()).unwrap_or(i32::MAX) - 1
+    }
+
+    /// Positions of the ends named `good`.
+    pub fn goods(&self) -> Vec<i32> {
+        self.revisions.range(..0).map(|(p, _)| *p).rev().collect()
+    }
+
+    pub fn find(&self) -> Find {
+        self.job.request.find
+    }
+
+    /// Ends where the behaviour should be seen.
+    pub fn present_ends(&self) -> Vec<i32> {
+        match self.find() {
+            Find::Regression => vec![self.bad()],
+            Find::Fix => self.goods(),
+        }
+    }
+
+    /// Ends where it should not.
+    pub fn absent_ends(&self) -> Vec<i32> {
+        match self.find() {
+            Find::Regression => self.goods(),
+            Find::Fix => vec![self.bad()],
+        }
+    }
+
+    fn judge_all(&mut self) {
+        let signal = self.job.request.signal.clone();
+        let ends = self.present_ends();
+        let observed = ends.iter().filter_map(|p| self.sites.get(p)).flat_map(|s| &s.tests);
+        let reference = Reference::learn(observed.filter_map(|t| t.observation.as_ref()));
+        for (position, site) in &mut self.sites {
+            let reference = (!ends.contains(position)).then_some(&reference);
+            for test in &mut site.tests {
+                test.raw = test.observation.as_ref().map(|o| judge(&signal, reference, o));
+            }
+        }
+    }
+
+    /// `(present, absent, unusable)` runs at a position.
+    pub fn tally(&self, position: i32) -> (u32, u32, u32) {
+        let mut tally = (0, 0, 0);
+        for test in self.sites.get(&position).map(|s| s.tests.as_slice()).unwrap_or_default() {
+            match test.raw {
+                Some(Raw::Present(_)) => tally.0 += 1,
+                Some(Raw::Absent(_)) => tally.1 += 1,
+                Some(Raw::Unusable(_)) => tally.2 += 1,
+                None => {}
+            }
+        }
+        tally
+    }
+
+    fn calibrate(&mut self) {
+        let fixed = self.job.request.runs;
+        let Some(&end) = self.present_ends().first() else { return };
+        let (present, absent, _) = self.tally(end);
+        // One clean run anywhere the behaviour was seen makes it flaky everywhere.
+        let mut pooled = (0, 0);
+        for position in self.sites.keys() {
+            let (p, a, _) = self.tally(*position);
+            if p > 0 {
+                pooled = (pooled.0 + p, pooled.1 + a);
+            }
+        }
+        let deterministic = pooled.1 == 0 && absent == 0;
+        let wanted = match fixed {
+            0 if deterministic => FIRST_RUNS,
+            0 => CALIBRATION_RUNS,
+            n => n,
+        };
+        let known = present > 0 && present + absent >= wanted;
+        let clean = |miss: f64| {
+            if deterministic {
+                1
+            } else {
+                firstbad_bisect::runs_needed(pooled.0, pooled.0 + pooled.1, miss)
+            }
+        };
+        self.calibration = Calibration {
+            wanted,
+            needed: known.then(|| if fixed > 0 { fixed } else { clean(MISS) }),
+            verify: fixed.max(FIRST_RUNS).max(if present > 0 { clean(VERIFY_MISS) } else { 0 }),
+            deterministic,
+        };
+    }
+
+    /// Where a revision stands now.
+    pub fn standing(&self, position: i32) -> Standing {
+        let Some(site) = self.sites.get(&position) else {
+            return Standing::Untested;
+        };
+        let Some(build) = &site.build else {
+            return Standing::Untested;
+        };
+        match build.state.as_str() {
+            "held" => return Standing::Held(build.infra_what.clone().unwrap_or_default()),
+            "cancelled" => return Standing::Untested,
+            _ => {}
+        }
+        if let Some(BuildObservation::Failed { stage, first_error }) = &site.built {
+            return Standing::Unusable(format!("{stage} fails: {first_error}"));
+        }
+        self.standing_of_tests(position, site)
+    }
+
+    fn standing_of_tests(&self, position: i32, site: &Site) -> Standing {
+        let (present, absent, unusable) = self.tally(position);
+        let why = |wanted: fn(&Raw) -> Option<&String>| {
+            let text = site.tests.iter().filter_map(|t| t.raw.as_ref()).find_map(wanted);
+            text.cloned().unwrap_or_default()
+        };
+        if present > 0 {
+            return Standing::Present(why(|r| if let Raw::Present(w) = r { Some(w) } else { None }));
+        }
+        if self.calibration.needed.is_some_and(|n| absent >= n) {
+            return Standing::Absent(why(|r| if let Raw::Absent(w) = r { Some(w) } else { None }));
+        }
+        let limit = if self.calibration.deterministic { 1 } else { UNUSABLE_RUNS };
+        if unusable >= limit {
+            return Standing::Unusable(why(|r| if let Raw::Unusable(w) = r { Some(w) } else { None }));
+        }
+        if let Some(held) = site.tests.iter().find(|t| t.probe.state == "held") {
+            return Standing::Held(held.probe.infra_what.clone().unwrap_or_default());
+        }
+        Standing::Running
+    }
+
+    /// The verdict in the search's terms: bad = new behaviour. `None` while open.
+    pub fn mark(&self, position: i32) -> Option<Mark> {
+        let mark = match self.standing(position) {
+            Standing::Present(_) => Mark::Bad,
+            Standing::Absent(_) => Mark::Good,
+            Standing::Unusable(_) | Standing::Held(_) => Mark::Skip,
+            Standing::Untested | Standing::Running => return None,
+        };
+        Some(if self.find() == Find::Fix { mark.invert() } else { mark })
+    }
+
+    /// What the search may know: verdicts and running probes of the range.
+    pub fn history(&self) -> History {
+        let mut history = History { marks: Vec::new(), running: Vec::new() };
+        for (position, row) in self.revisions.range(0..) {
+            let Ok(node) = Node::try_from(*position) else { continue };
+            let (present, absent, _) = self.tally(*position);
+            match self.mark(*position) {
+                Some(mark) => history.marks.push(Observation {
+                    node,
+                    mark,
+                    runs: present + absent,
+                    bad_runs: if self.find() == Find::Fix { absent } else { present },
+                }),
+                None if self.job.request.skip.contains(&row.rev) => history.marks.push(Observation {
+                    node,
+                    mark: Mark::Skip,
+                    runs: 0,
+                    bad_runs: 0,
+                }),
+                None if self.sites.contains_key(position) => history.running.push(node),
+                None => {}
+            }
+        }
+        history
+    }
+
+    /// How the search goes about it.
+    pub fn policy(&self, workers: usize) -> Policy {
+        let eligible = if self.job.request.paths.is_empty() {
+            None
+        } else {
+            let nodes = self.revisions.range(0..).filter(|(_, r)| r.eligible);
+            let mut set = firstbad_bisect::FixedBitSet::with_capacity(self.graph.len());
+            nodes.filter_map(|(p, _)| usize::try_from(*p).ok()).for_each(|p| set.insert(p));
+            Some(set)
+        };
+        Policy { workers, first_parent: self.job.request.first_parent, eligible }
+    }
+
+    /// Symbols of the user's fragment that an end's configuration lost.
+    pub fn lost_user_symbols(&self) -> Option<String> {
+        let asked = crate::repo::Repos::parse_fragment(&self.job.request.config.fragment).ok()?;
+        let ends = self.goods().into_iter().chain([self.bad()]);
+        for position in ends {
+            if let Some(BuildObservation::Built { lost_symbols, .. }) =
+                self.sites.get(&position).and_then(|s| s.built.as_ref())
+            {
+                let bare = |s: &str| s.trim_start_matches("CONFIG_").to_owned();
+                let lost = lost_symbols
+                    .iter()
+                    .find(|l| asked.iter().any(|a| l.split(':').next().is_some_and(|n| bare(n) == bare(a))));
+                if let Some(lost) = lost {
+                    return Some(lost.clone());
+                }
+            }
+        }
+        None
+    }
+
+    /// Probability that `positions` hold the answer, from every run of the job.
+    pub fn confidence(&self, nodes: &[Node]) -> f64 {
+        let bad = Node::try_from(self.bad()).unwrap_or_default();
+        let posterior = firstbad_bisect::posterior(&self.graph, bad, &self.history(), &self.policy(1));
+        nodes.iter().filter_map(|n| posterior.by_node.get(*n as usize)).sum()
+    }
+
+    pub fn subject(&self, position: i32) -> &str {
+        self.revisions.get(&position).map_or("", |r| r.subject.as_str())
+    }
+
+    pub fn rev(&self, position: i32) -> &str {
+        self.revisions.get(&position).map_or("", |r| r.rev.as_str())
+    }
+
+    /// The value of the job's metric at a revision: mean over its runs.
+    pub fn metric(&self, position: i32) -> Option<f64> {
+        let Signal::Metric { name, .. } = &self.job.request.signal else {
+            return None;
+        };
+        let values: Vec<f64> = self
+            .sites
+            .get(&position)?
+            .tests
+            .iter()
+            .filter_map(|t| crate::judge::metric_value(name, t.observation.as_ref()?))
+            .map(|(value, _)| value)
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+}

@@ -1,0 +1,131 @@
+//! The report a maintainer can mail: plain text, tags never wrapped.
+//!
+//! Block order follows syzbot's; `#regzbot` lines follow the kernel's
+//! Documentation/process/handling-regressions.
+
+use std::fmt::Write;
+
+use firstbad_api::job::{Find, Job, Outcome};
+use firstbad_api::observation::TestObservation;
+
+use crate::error::AppError;
+use crate::repo::CommitInfo;
+use crate::state::App;
+use crate::view;
+
+/// The report of a job; `None` when there is no such job.
+pub async fn for_job(app: &App, id: i64) -> Result<Option<String>, AppError> {
+    let Some(job) = view::job(app, id).await? else {
+        return Ok(None);
+    };
+    let culprit = match &job.outcome {
+        Some(Outcome::Culprit { rev, .. }) => view::commit(app, &job.request.tree, rev).await?,
+        _ => None,
+    };
+    let failing = job
+        .candidates
+        .iter()
+        .flat_map(|c| &c.tests)
+        .find(|t| t.verdict == "bad")
+        .map(|t| t.attempt);
+    let run = match failing {
+        Some(id) => view::attempt(app, id).await?.and_then(|a| a.observation),
+        None => None,
+    };
+    let run = run.and_then(|o| serde_json::from_value(o).ok());
+    Ok(Some(text(&job, culprit.as_ref(), run.as_ref())))
+}
+
+/// Renders a report from a job, its culprit's commit and one run that showed the behaviour.
+pub fn text(job: &Job, culprit: Option<&CommitInfo>, run: Option<&TestObservation>) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, job, culprit, run);
+    out
+}
+
+fn write(out: &mut String, job: &Job, culprit: Option<&CommitInfo>, run: Option<&TestObservation>) -> std::fmt::Result {
+    let tag = if job.request.find == Find::Fix { "FIXED" } else { "REGRESSION" };
+    writeln!(out, "Subject: [{tag}] {}", one_line(&job.title))?;
+    writeln!(out)?;
+    writeln!(out, "{}", job.sentence)?;
+    writeln!(out)?;
+    if let Some(commit) = culprit {
+        writeln!(out, "commit {}", commit.rev)?;
+        writeln!(out, "Author: {}", one_line(&commit.author))?;
+        writeln!(out, "\n    {}\n", one_line(&commit.subject))?;
+    }
+    match &job.outcome {
+        Some(Outcome::Culprit { checks, .. } | Outcome::Range { checks, .. } | Outcome::NotReproduced { checks, .. }) => {
+            writeln!(out, "Checks:")?;
+            for check in checks {
+                let word = if check.passed { "PASS" } else { "FAIL" };
+                writeln!(out, "  {}: {word} ({})", check.name, check.detail)?;
+            }
+            writeln!(out)?;
+        }
+        _ => {}
+    }
+    if let Some(Outcome::Range { candidates, .. }) = &job.outcome {
+        writeln!(out, "The commit is one of:")?;
+        for c in candidates {
+            writeln!(out, "  {} {}", c.rev, one_line(&c.subject))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "Tree: {}   suite: {}   {} candidates", job.request.tree, job.request.suite, job.range.revisions)?;
+    writeln!(out, "{} builds, {} boots", job.cost.builds, job.cost.boots)?;
+    if let Some(run) = run {
+        reproduce(out, run)?;
+    }
+    bisect_log(out, job)?;
+    if let Some(Outcome::Culprit { rev, .. }) = &job.outcome
+        && job.request.find == Find::Regression
+    {
+        writeln!(out, "\n#regzbot introduced: {rev}")?;
+    }
+    writeln!(out, "\nThe named commit changed the answer of this test; the root cause may lie elsewhere.")
+}
+
+fn reproduce(out: &mut String, run: &TestObservation) -> std::fmt::Result {
+    writeln!(out, "\nTo reproduce (IMAGE and INITRAMFS are artefacts of the run, seed {}):", run.run.seed)?;
+    writeln!(out, "  {}", run.run.argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" "))?;
+    writeln!(out, "  with {}", run.run.qemu_version)?;
+    if let Some(crash) = run.crashes.first() {
+        writeln!(out, "\n{}\n{}", crash.title, crash.excerpt.trim_end())?;
+    }
+    Ok(())
+}
+
+/// `git bisect replay` reads this part.
+fn bisect_log(out: &mut String, job: &Job) -> std::fmt::Result {
+    writeln!(out, "\ngit bisect log:")?;
+    let fix = job.request.find == Find::Fix;
+    let (new, old) = if fix { ("new", "old") } else { ("bad", "good") };
+    writeln!(out, "git bisect start{}", if fix { " '--term-new=new' '--term-old=old'" } else { "" })?;
+    for c in &job.candidates {
+        // In a search for a fix, "bad" (still present) is the old behaviour.
+        let term = match (c.verdict.as_str(), fix) {
+            ("bad", false) | ("good", true) => new,
+            ("good", false) | ("bad", true) => old,
+            ("skip", _) => "skip",
+            _ => continue,
+        };
+        writeln!(out, "# {term}: [{}] {}", c.rev, one_line(&c.subject))?;
+        writeln!(out, "git bisect {term} {}", c.rev)?;
+    }
+    Ok(())
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn quote(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        arg.to_owned()
+    } else {
+        format!("'{}'", arg.replace('\'', "'\\''"))
+    }
+}

@@ -1,0 +1,142 @@
+//! Starts the server: database, migrations, tokens, tasks, listener.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use firstbad_api::limits::Timing;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::state::App;
+use crate::suites::Suites;
+use crate::{api, db, git_http, pg, tasks, web};
+
+/// How the server is started.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Trees, artefacts, logs, tokens and the private database live here.
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    /// An existing Postgres; otherwise a private cluster in `data`.
+    pub database_url: Option<String>,
+    pub timing: Timing,
+}
+
+/// Runs until shutdown.
+///
+/// # Errors
+/// When the database, the suites or the listener cannot be had.
+pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.data).with_context(|| format!("cannot create {}", config.data.display()))?;
+    let mut cluster_task = None;
+    let options: PgConnectOptions = match &config.database_url {
+        Some(url) => url.parse().context("DATABASE_URL is not a Postgres URL")?,
+        None => {
+            let cluster = pg::Cluster::start(&config.data.join("postgres")).await?;
+            let options = cluster.options();
+            cluster_task = Some(tokio::spawn(cluster.supervise(shutdown.clone())));
+            options
+        }
+    };
+    let pool = connect(options).await?;
+    let app = prepare(pool, &config).await?;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "serving");
+    let planner = tokio::spawn(tasks::run_planner(app.clone(), shutdown.clone()));
+    let expiry = tokio::spawn(tasks::run_expiry(app.clone(), shutdown.clone()));
+    let stop = shutdown.clone();
+    let serve = axum::serve(listener, router(app)).with_graceful_shutdown(async move { stop.cancelled().await });
+    tokio::select! {
+        served = async { serve.await } => served?,
+        // A waiting lease request must not hold the end up.
+        () = async { shutdown.cancelled().await; tokio::time::sleep(Duration::from_secs(3)).await } => {}
+    }
+    shutdown.cancel();
+    let _ = tokio::join!(planner, expiry);
+    if let Some(task) = cluster_task {
+        task.await?;
+    }
+    Ok(())
+}
+
+async fn connect(options: PgConnectOptions) -> anyhow::Result<PgPool> {
+    let options = options.options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "10s")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(20)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options)
+        .await
+        .context("cannot connect to Postgres")?;
+    Ok(pool)
+}
+
+/// Migrates, makes the local tokens and extends the leases that could not be renewed while we were away.
+pub async fn prepare(pool: PgPool, config: &ServerConfig) -> anyhow::Result<App> {
+    db::MIGRATOR.run(&pool).await.context("cannot migrate the database")?;
+    let suites = Suites::load().map_err(anyhow::Error::msg)?;
+    let mut conn = pool.acquire().await?;
+    let incarnation = db::incarnation(&mut conn).await?;
+    local_token(&mut conn, &config.data.join("token"), "local", &["admin", "jobs"]).await?;
+    local_token(&mut conn, &config.data.join("worker-token"), "worker", &["worker"]).await?;
+    db::lease::grace(&mut conn, config.timing.ttl_ms).await?;
+    drop(conn);
+    Ok(App::new(pool, incarnation, config.data.clone(), Arc::new(suites), config.timing))
+}
+
+/// The token in `path`, made on the first start, readable by the owner only.
+async fn local_token(conn: &mut sqlx::PgConnection, path: &Path, id: &str, scopes: &[&str]) -> anyhow::Result<()> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text.trim().to_owned(),
+        Err(_) => {
+            let text = api::make_token(id);
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            std::io::Write::write_all(&mut file, text.as_bytes())?;
+            text
+        }
+    };
+    api::put_token(conn, id, &text, scopes)
+        .await
+        .with_context(|| format!("cannot store the token of {}", path.display()))
+}
+
+/// Every route of the server.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .merge(api::router(&app))
+        .merge(web::router())
+        .merge(git_http::router(app.repos.clone()).with_state(()))
+        .with_state(app)
+        .layer(CatchPanicLayer::new())
+        .layer(TraceLayer::new_for_http())
+}
+
+/// Ready when the database answers and takes writes.
+async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    let writable = async { db::writable(&mut *app.pool.acquire().await?).await };
+    match tokio::time::timeout(Duration::from_secs(2), writable).await {
+        Ok(Ok(true)) => (StatusCode::OK, "ready\n"),
+        Ok(Ok(false)) => (StatusCode::SERVICE_UNAVAILABLE, "the database is read-only\n"),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    }
+}

@@ -1,0 +1,403 @@
+//! The planner: what to test next, and when a job is answered.
+//!
+//! Everything is derived from rows each time, so a pass may stop anywhere and the
+//! next one goes on. A job that fails to advance does not keep the others waiting.
+
+use firstbad_api::job::{Check, Find, Outcome, RevSubject};
+use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
+use firstbad_api::limits;
+use firstbad_api::observation::BuildObservation;
+use firstbad_bisect::{Found, Node, Plan};
+use sqlx::PgConnection;
+
+use crate::db;
+use crate::db::attempt::NewAttempt;
+use crate::identity;
+use crate::picture::{CALIBRATION_RUNS, Picture, Standing};
+use crate::state::App;
+
+/// One pass over every open job.
+pub async fn tick(app: &App) -> anyhow::Result<()> {
+    let mut conn = app.pool.acquire().await?;
+    let open = db::job::open(&mut conn).await?;
+    drop(conn);
+    let mut moved = false;
+    for id in open {
+        match advance(app, id).await {
+            Ok(changed) => moved |= changed,
+            Err(error) => tracing::error!(job = id, error = format!("{error:#}"), "could not advance the job"),
+        }
+    }
+    if moved {
+        app.wake();
+    }
+    Ok(())
+}
+
+/// Advances one job; true when something was enqueued or the job ended.
+pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
+    let mut tx = app.pool.begin().await?;
+    let Some(mut picture) = Picture::load(&mut tx, id).await? else {
+        return Ok(false);
+    };
+    if picture.job.state == "queued" {
+        let Some(caps) = db::attempt::newest_caps(&mut tx, app.timing.ttl_ms).await? else {
+            return Ok(false);
+        };
+        db::job::start(&mut tx, id, &caps.0).await?;
+        picture.job.toolchain = Some(caps.0.toolchain);
+        picture.job.toolset = Some(caps.0.toolset);
+        picture.job.qemu_version = Some(caps.0.qemu_version);
+    }
+    let workers = usize::try_from(db::attempt::live_workers(&mut tx, app.timing.ttl_ms).await?).unwrap_or(1);
+    let mut pass = Pass { picture: &picture, conn: &mut tx, workers: workers.max(1), enqueued: 0 };
+    let outcome = pass.step().await?;
+    let mut changed = pass.enqueued > 0;
+    if let Some(outcome) = outcome {
+        db::job::end(&mut tx, id, "done", &outcome).await?;
+        db::attempt::cancel_for_job(&mut tx, id).await?;
+        db::audit(&mut tx, "server", "job ended", Some(id), None, serde_json::to_value(&outcome)?).await?;
+        changed = true;
+    }
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// One planning pass over one job.
+struct Pass<'a> {
+    picture: &'a Picture,
+    conn: &'a mut PgConnection,
+    workers: usize,
+    enqueued: usize,
+}
+
+impl Pass<'_> {
+    async fn step(&mut self) -> anyhow::Result<Option<Outcome>> {
+        if let Some(outcome) = self.ends().await? {
+            return Ok(Some(outcome));
+        }
+        if !self.ends_settled() {
+            return Ok(None);
+        }
+        let picture = self.picture;
+        let bad = Node::try_from(picture.bad())?;
+        let plan = firstbad_bisect::plan(&picture.graph, bad, &picture.history(), &picture.policy(self.workers));
+        match plan {
+            Err(contradiction) => Ok(Some(Outcome::Unresolved { why: contradiction.to_string() })),
+            Ok(Plan::Probe { probes, left, .. }) => {
+                self.carry_on(&left).await?;
+                for probe in probes {
+                    let position = i32::try_from(probe.node)?;
+                    self.drive(position, self.clean_runs(), &probe.reason).await?;
+                }
+                Ok(None)
+            }
+            Ok(Plan::Wait { left, .. }) => {
+                self.carry_on(&left).await?;
+                Ok(None)
+            }
+            Ok(Plan::Done(Found::Culprit { node })) => self.verify(node).await,
+            Ok(Plan::Done(Found::Range { nodes })) => Ok(Some(self.range(&nodes))),
+        }
+    }
+
+    fn clean_runs(&self) -> u32 {
+        self.picture.calibration.needed.unwrap_or(1)
+    }
+
+    /// Goes on with candidates that have begun and still matter.
+    async fn carry_on(&mut self, left: &[Node]) -> anyhow::Result<()> {
+        for node in left {
+            let position = i32::try_from(*node)?;
+            let begun = self.picture.sites.contains_key(&position);
+            if begun && self.picture.standing(position) == Standing::Running {
+                self.drive(position, self.clean_runs(), "still a candidate").await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the ends; an outcome when they already answer the job.
+    async fn ends(&mut self) -> anyhow::Result<Option<Outcome>> {
+        let picture = self.picture;
+        for position in picture.present_ends() {
+            self.drive(position, picture.calibration.wanted, "end that should show the behaviour").await?;
+        }
+        for position in picture.absent_ends() {
+            self.drive(position, self.clean_runs(), "end that should not show the behaviour").await?;
+        }
+        if let Some(lost) = picture.lost_user_symbols() {
+            return Ok(Some(Outcome::Unresolved {
+                why: format!(
+                    "config.fragment: {lost} after olddefconfig; a dependency is missing or the symbol is set by \
+                     another option: add what it depends on, or leave it out"
+                ),
+            }));
+        }
+        for position in picture.present_ends().into_iter().chain(picture.absent_ends()) {
+            let name = self.end_name(position);
+            match picture.standing(position) {
+                Standing::Unusable(why) => {
+                    return Ok(Some(Outcome::Unresolved {
+                        why: format!("the {name} cannot be judged: {why}"),
+                    }));
+                }
+                Standing::Held(why) => {
+                    return Ok(Some(Outcome::Unresolved {
+                        why: format!("infrastructure: the {name} could not be tested: {why}"),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        Ok(self.not_reproduced())
+    }
+
+    fn not_reproduced(&self) -> Option<Outcome> {
+        let picture = self.picture;
+        for position in picture.present_ends() {
+            let (present, absent, _) = picture.tally(position);
+            let wanted = if picture.job.request.runs > 0 { picture.job.request.runs } else { CALIBRATION_RUNS };
+            if present == 0 && absent >= wanted {
+                return Some(Outcome::NotReproduced {
+                    why: format!("the {} does not show the behaviour in {absent} runs", self.end_name(position)),
+                    checks: self.end_checks(),
+                });
+            }
+        }
+        for position in picture.absent_ends() {
+            if let Standing::Present(why) = picture.standing(position) {
+                return Some(Outcome::NotReproduced {
+                    why: format!("the {} shows the behaviour too: {why}", self.end_name(position)),
+                    checks: self.end_checks(),
+                });
+            }
+        }
+        None
+    }
+
+    fn ends_settled(&self) -> bool {
+        let picture = self.picture;
+        let present = picture.present_ends().iter().all(|p| {
+            matches!(picture.standing(*p), Standing::Present(_)) && picture.calibration.needed.is_some()
+        });
+        present && picture.absent_ends().iter().all(|p| matches!(picture.standing(*p), Standing::Absent(_)))
+    }
+
+    fn end_name(&self, position: i32) -> String {
+        match (position == self.picture.bad(), self.picture.find()) {
+            (true, Find::Regression) => "bad end".to_owned(),
+            (true, Find::Fix) => "new end".to_owned(),
+            (false, Find::Regression) => "good end".to_owned(),
+            (false, Find::Fix) => "old end".to_owned(),
+        }
+    }
+
+    fn check(&self, name: &str, position: i32, present: bool) -> Check {
+        let (shown, clean, _) = self.picture.tally(position);
+        let total = shown + clean;
+        let passed = if present { shown > 0 } else { shown == 0 && clean > 0 };
+        let detail = if present {
+            format!("{shown} of {total} runs show it")
+        } else {
+            format!("{clean} of {total} runs are clean")
+        };
+        Check { name: name.to_owned(), passed, detail }
+    }
+
+    fn end_checks(&self) -> Vec<Check> {
+        let picture = self.picture;
+        let mut checks = Vec::new();
+        for position in picture.goods() {
+            checks.push(self.check(&self.end_name(position), position, picture.find() == Find::Fix));
+        }
+        let bad = picture.bad();
+        checks.push(self.check(&self.end_name(bad), bad, picture.find() == Find::Regression));
+        checks
+    }
+
+    /// Enough runs at the culprit and its parents; the outcome once all are in.
+    async fn verify(&mut self, node: Node) -> anyhow::Result<Option<Outcome>> {
+        let picture = self.picture;
+        let position = i32::try_from(node)?;
+        let mut parents: Vec<i32> =
+            picture.graph.parents(node).iter().map(|p| i32::try_from(*p)).collect::<Result<_, _>>()?;
+        if picture.job.request.first_parent {
+            parents.truncate(1);
+        }
+        let parent_name = if parents.is_empty() { "parent (the good end)" } else { "parent" };
+        if parents.is_empty() {
+            parents = picture.goods();
+        }
+        let culprit_shows = picture.find() == Find::Regression;
+        let calibration = picture.calibration;
+        let runs = |shows: bool| if shows { calibration.wanted } else { calibration.verify };
+        let mut waiting = false;
+        for (at, shows) in
+            std::iter::once((position, culprit_shows)).chain(parents.iter().map(|p| (*p, !culprit_shows)))
+        {
+            let (present, absent, _) = picture.tally(at);
+            if matches!(picture.standing(at), Standing::Unusable(_) | Standing::Held(_)) {
+                continue;
+            }
+            if present + absent < runs(shows) {
+                self.drive(at, runs(shows), "verification").await?;
+                waiting = true;
+            }
+        }
+        if waiting {
+            return Ok(None);
+        }
+        let mut checks = self.end_checks();
+        checks.push(self.check("culprit", position, culprit_shows));
+        for parent in parents {
+            let mut check = self.check(parent_name, parent, !culprit_shows);
+            if let Standing::Unusable(why) = picture.standing(parent) {
+                // The search ends only when a clean revision contains this parent.
+                check.passed = true;
+                check.detail = format!("{why}; contained in a revision that was tested clean");
+            }
+            checks.push(check);
+        }
+        let row = picture.revisions.get(&position);
+        let confidence = picture.confidence(&[node]);
+        if checks.iter().any(|c| !c.passed) {
+            // A parent that could not be judged: name what is left, never a guess.
+            return Ok(Some(Outcome::Range { candidates: self.named(&[node]), confidence, checks }));
+        }
+        Ok(Some(Outcome::Culprit {
+            rev: picture.rev(position).to_owned(),
+            subject: picture.subject(position).to_owned(),
+            author: row.map(|r| r.author.clone()).unwrap_or_default(),
+            confidence,
+            checks,
+        }))
+    }
+
+    fn named(&self, nodes: &[Node]) -> Vec<RevSubject> {
+        let at = |n: &Node| i32::try_from(*n).unwrap_or(i32::MAX);
+        let name = |n: &Node| RevSubject {
+            rev: self.picture.rev(at(n)).to_owned(),
+            subject: self.picture.subject(at(n)).to_owned(),
+        };
+        nodes.iter().map(name).collect()
+    }
+
+    fn range(&self, nodes: &[Node]) -> Outcome {
+        Outcome::Range {
+            candidates: self.named(nodes),
+            confidence: self.picture.confidence(nodes),
+            checks: self.end_checks(),
+        }
+    }
+
+    /// Makes sure that a revision is built and has its runs, a few at a time.
+    async fn drive(&mut self, position: i32, runs: u32, reason: &str) -> anyhow::Result<()> {
+        let picture = self.picture;
+        let Some(site) = picture.sites.get(&position).filter(|s| s.build.is_some()) else {
+            return self.enqueue_build(position, reason).await;
+        };
+        let Some(BuildObservation::Built { signature, image_sha256, .. }) = &site.built else {
+            return Ok(());
+        };
+        let (_, _, unusable) = picture.tally(position);
+        let target = usize::try_from(runs + unusable)?;
+        let open = site.tests.iter().filter(|t| t.observation.is_none()).count();
+        let more = target.saturating_sub(site.tests.len()).min(self.workers.saturating_sub(open));
+        for run in site.tests.len()..site.tests.len() + more {
+            self.enqueue_test(position, run, signature, image_sha256, reason).await?;
+        }
+        Ok(())
+    }
+
+    async fn enqueue_build(&mut self, position: i32, reason: &str) -> anyhow::Result<()> {
+        let job = &self.picture.job;
+        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&position), &job.toolchain) else {
+            return Ok(());
+        };
+        let fixups = &job.request.fixups;
+        let work = Work::Build(BuildWork {
+            tree: job.tree.clone(),
+            rev: row.rev.clone(),
+            config: job.config.0.clone(),
+            fixups: fixups.clone(),
+            deadline_s: limits::BUILD_DEADLINE_S,
+        });
+        let new = NewAttempt {
+            kind: "build",
+            identity: &identity::build(&row.tree_oid, fixups, &job.config, toolchain),
+            tree_id: job.tree_id,
+            tree: &job.tree,
+            rev: &row.rev,
+            suite: None,
+            seed: None,
+            work: &work,
+            deadline_s: i32::try_from(limits::BUILD_DEADLINE_S)?,
+            needs_toolchain: Some(toolchain),
+            needs_toolset: None,
+            needs_qemu: None,
+        };
+        self.enqueue(position, 0, reason, &new).await
+    }
+
+    async fn enqueue_test(
+        &mut self,
+        position: i32,
+        run: usize,
+        signature: &str,
+        image_sha256: &str,
+        reason: &str,
+    ) -> anyhow::Result<()> {
+        let job = &self.picture.job;
+        let (Some(toolset), Some(qemu)) = (&job.toolset, &job.qemu_version) else {
+            return Ok(());
+        };
+        let request = &job.request;
+        let seed = request.seed.wrapping_add(run as u64);
+        let shape = VmShape {
+            mode: request.mode,
+            vcpus: request.vcpus,
+            memory_mib: job.suite.spec.memory_mib,
+        };
+        let same = identity::Run {
+            signature,
+            suite_digest: &job.suite.digest,
+            cases: &request.cases,
+            shape,
+            toolset,
+            qemu_version: qemu,
+            seed,
+        };
+        let work = Work::Test(TestWork {
+            image_sha256: image_sha256.to_owned(),
+            suite: job.suite.0.clone(),
+            cases: request.cases.clone(),
+            shape,
+            seed,
+            deadline_s: limits::TEST_DEADLINE_S,
+        });
+        let new = NewAttempt {
+            kind: "test",
+            identity: &same.identity(job.id),
+            tree_id: job.tree_id,
+            tree: &job.tree,
+            rev: self.picture.rev(position),
+            suite: Some(&job.suite.spec.name),
+            seed: Some(i64::from_ne_bytes(seed.to_ne_bytes())),
+            work: &work,
+            deadline_s: i32::try_from(limits::TEST_DEADLINE_S + limits::BOOT_DEADLINE_S)?,
+            needs_toolchain: None,
+            needs_toolset: Some(toolset),
+            needs_qemu: Some(qemu),
+        };
+        self.enqueue(position, i32::try_from(run)?, reason, &new).await
+    }
+
+    async fn enqueue(&mut self, position: i32, run: i32, reason: &str, new: &NewAttempt<'_>) -> anyhow::Result<()> {
+        let (attempt, existed) = db::attempt::ensure(self.conn, new).await?;
+        let job = self.picture.job.id;
+        db::job::insert_probe(self.conn, job, position, new.kind, run, attempt, existed, reason).await?;
+        self.enqueued += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! What pages and programs are shown: rows turned into the wire types.
+
+use std::collections::BTreeMap;
+
+use firstbad_api::attempt::Attempt;
+use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Outcome};
+use firstbad_api::observation::BuildObservation;
+use firstbad_api::tree::Tree;
+use firstbad_api::worker::Worker;
+use firstbad_bisect::{Found, Node, Plan};
+
+use crate::db::{self, job::JobRow, rfc3339};
+use crate::error::AppError;
+use crate::judge::Raw;
+use crate::picture::{Picture, Standing};
+use crate::repo::{CommitInfo, RefInfo, RepoError};
+use crate::state::App;
+
+/// Bytes of a log from an offset.
+pub struct LogWindow {
+    pub bytes: Vec<u8>,
+    pub offset: u64,
+    pub total: u64,
+    /// The attempt still runs, so more may come.
+    pub live: bool,
+}
+
+pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    let rows = db::job::list(&mut conn, state).await?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        // An open job's sentence needs the whole picture; an ended one tells itself.
+        if row.outcome.is_none() {
+            if let Some(mut job) = load(&mut conn, row.id).await? {
+                job.candidates.clear();
+                jobs.push(job);
+            }
+        } else {
+            jobs.push(ended(&row));
+        }
+    }
+    Ok(jobs)
+}
+
+pub async fn job(app: &App, id: i64) -> Result<Option<Job>, AppError> {
+    load(&mut *app.pool.acquire().await?, id).await
+}
+
+pub async fn attempt(app: &App, id: i64) -> Result<Option<Attempt>, AppError> {
+    Ok(db::attempt::find(&mut *app.pool.acquire().await?, id).await?)
+}
+
+pub async fn log_window(
+    app: &App,
+    attempt: i64,
+    name: &str,
+    offset: u64,
+    length: u64,
+) -> Result<Option<LogWindow>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    let Some((epoch, live)) = db::attempt::log_epoch(&mut conn, attempt, name).await? else {
+        return Ok(None);
+    };
+    drop(conn);
+    let read = app.store.read_log(attempt, epoch, name, offset, length).await;
+    let (bytes, total) = read.map_err(|e| AppError::Internal(e.to_string()))?;
+    Ok(Some(LogWindow { bytes, offset: offset.min(total), total, live }))
+}
+
+pub async fn trees(app: &App) -> Result<Vec<Tree>, AppError> {
+    Ok(db::tree::list(&mut *app.pool.acquire().await?).await?)
+}
+
+pub async fn refs(app: &App, tree: &str, limit: usize) -> Result<Vec<RefInfo>, AppError> {
+    app.repos.refs(tree, limit).await.map_err(|e| AppError::repo(e, "/tree"))
+}
+
+pub async fn workers(app: &App) -> Result<Vec<Worker>, AppError> {
+    Ok(db::worker::list(&mut *app.pool.acquire().await?, app.timing.ttl_ms).await?)
+}
+
+pub async fn commit(app: &App, tree: &str, rev: &str) -> Result<Option<CommitInfo>, AppError> {
+    match app.repos.commit(tree, rev).await {
+        Ok(info) => Ok(Some(info)),
+        Err(RepoError::NotFound | RepoError::UnknownRef { .. }) => Ok(None),
+        Err(error) => Err(AppError::repo(error, "/rev")),
+    }
+}
+
+async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, AppError> {
+    let picture = Picture::load(&mut *conn, id).await.map_err(|e| AppError::Internal(format!("{e:#}")))?;
+    let Some(picture) = picture else {
+        return Ok(None);
+    };
+    let times = db::job::stage_ms(conn, id).await?;
+    Ok(Some(show(&picture, &times)))
+}
+
+/// A job without its candidates, from the row alone.
+fn ended(row: &JobRow) -> Job {
+    let outcome = row.outcome.as_ref().map(|o| o.0.clone());
+    Job {
+        id: row.id,
+        title: row.title.clone(),
+        state: row.state.clone(),
+        sentence: outcome.as_ref().map(|o| outcome_sentence(o, row.request.find)).unwrap_or_default(),
+        request: row.request.0.clone(),
+        range: row.range.0.clone(),
+        left: match &outcome {
+            Some(Outcome::Culprit { .. }) => 1,
+            Some(Outcome::Range { candidates, .. }) => candidates.len(),
+            _ => row.range.revisions,
+        },
+        step: 0,
+        steps: row.range.steps as usize,
+        eta_s: None,
+        outcome,
+        cost: Cost::default(),
+        candidates: vec![],
+        stage_ms: BTreeMap::new(),
+        created_at: rfc3339(row.created_at),
+        ended_at: row.ended_at.map(rfc3339),
+    }
+}
+
+/// The whole job as its picture shows it. `times`: (attempt kind, stage, ms).
+pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
+    let mut job = ended(&picture.job);
+    let mut stage_ms = BTreeMap::new();
+    for (kind, stage, ms) in times {
+        *stage_ms.entry(stage.clone()).or_insert(0) += ms;
+        match kind.as_str() {
+            "build" => job.cost.build_ms += ms,
+            _ => job.cost.test_ms += ms,
+        }
+    }
+    job.stage_ms = stage_ms;
+    count(picture, &mut job.cost);
+    job.candidates = picture.sites.keys().map(|p| candidate(picture, *p)).collect();
+    let settled = picture.sites.keys().filter(|p| picture.mark(**p).is_some()).count();
+    job.step = settled;
+    let (left, more) = remaining(picture);
+    if job.outcome.is_none() {
+        job.left = left;
+        job.steps = settled + more;
+        job.sentence = running_sentence(picture, left, settled, more);
+        let done_ms = job.cost.build_ms + job.cost.test_ms;
+        job.eta_s = (settled > 0).then(|| {
+            u64::try_from(done_ms).unwrap_or(0) / 1000 * more as u64 / settled as u64
+        });
+    }
+    job
+}
+
+/// Candidates left, and the revisions still to be tested as far as one can say.
+fn remaining(picture: &Picture) -> (usize, usize) {
+    let bad = Node::try_from(picture.bad()).unwrap_or_default();
+    let open_ends = picture
+        .present_ends()
+        .into_iter()
+        .chain(picture.absent_ends())
+        .filter(|p| picture.mark(*p).is_none())
+        .count();
+    match firstbad_bisect::plan(&picture.graph, bad, &picture.history(), &picture.policy(1)) {
+        Ok(Plan::Probe { left, steps_left, .. } | Plan::Wait { left, steps_left }) => {
+            (left.len(), steps_left as usize + open_ends)
+        }
+        Ok(Plan::Done(Found::Culprit { .. })) => (1, 1),
+        Ok(Plan::Done(Found::Range { nodes })) => (nodes.len(), 0),
+        Err(_) => (0, 0),
+    }
+}
+
+fn count(picture: &Picture, cost: &mut Cost) {
+    let mut seen = std::collections::BTreeSet::new();
+    for site in picture.sites.values() {
+        let tests = site.tests.iter().map(|t| (&t.probe, true));
+        for (probe, test) in site.build.iter().map(|b| (b, false)).chain(tests) {
+            // A kernel equal to another one of this job shares its attempt: a reuse, not a boot.
+            let reused = probe.reused || !seen.insert(probe.attempt_id);
+            let counter = match (test, reused) {
+                (false, false) => &mut cost.builds,
+                (false, true) => &mut cost.builds_reused,
+                (true, false) => &mut cost.boots,
+                (true, true) => &mut cost.boots_reused,
+            };
+            *counter += 1;
+        }
+    }
+}
+
+fn candidate(picture: &Picture, position: i32) -> Candidate {
+    let empty = crate::picture::Site::default();
+    let site = picture.sites.get(&position).unwrap_or(&empty);
+    let (verdict, why) = match picture.standing(position) {
+        Standing::Untested => ("untested", String::new()),
+        Standing::Running => ("running", String::new()),
+        Standing::Present(why) => ("bad", why),
+        Standing::Absent(why) => ("good", why),
+        Standing::Unusable(why) => ("skip", why),
+        Standing::Held(why) => ("skip", format!("infrastructure: {why}")),
+    };
+    let (present, absent, _) = picture.tally(position);
+    let build_state = match (&site.built, &site.build) {
+        (Some(BuildObservation::Failed { .. }), _) => "failed".to_owned(),
+        (_, Some(build)) => build.state.clone(),
+        (_, None) => "untested".to_owned(),
+    };
+    Candidate {
+        rev: picture.rev(position).to_owned(),
+        subject: picture.subject(position).to_owned(),
+        position,
+        verdict: verdict.to_owned(),
+        why,
+        bad_runs: present,
+        runs: present + absent,
+        build: site.build.as_ref().map(|b| b.attempt_id),
+        build_state,
+        build_reused: site.build.as_ref().is_some_and(|b| b.reused),
+        signature: match &site.built {
+            Some(BuildObservation::Built { signature, .. }) => Some(signature.clone()),
+            _ => None,
+        },
+        tests: site
+            .tests
+            .iter()
+            .map(|t| {
+                let (verdict, why) = match &t.raw {
+                    Some(Raw::Present(why)) => ("bad", why.clone()),
+                    Some(Raw::Absent(why)) => ("good", why.clone()),
+                    Some(Raw::Unusable(why)) => ("skip", why.clone()),
+                    None => ("", String::new()),
+                };
+                CandidateTest {
+                    attempt: t.probe.attempt_id,
+                    seed: t.probe.seed.unwrap_or_default(),
+                    state: t.probe.state.clone(),
+                    verdict: verdict.to_owned(),
+                    why,
+                    reused: t.probe.reused,
+                }
+            })
+            .collect(),
+        metric: picture.metric(position),
+        reason: site.build.as_ref().map(|b| b.reason.clone()).unwrap_or_default(),
+    }
+}
+
+fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize) -> String {
+    if picture.job.state == "queued" {
+        return "Waiting for a worker: none has been seen yet; `firstbad worker` starts one.".to_owned();
+    }
+    let ends_open = picture.present_ends().into_iter().chain(picture.absent_ends());
+    if ends_open.into_iter().any(|p| picture.mark(p).is_none()) {
+        return format!("Testing both ends of {} candidates.", picture.job.range.revisions);
+    }
+    if left == 1 {
+        return "One candidate is left: verifying it and its parent.".to_owned();
+    }
+    format!("{left} candidates are left; {settled} revisions tested, about {more} to go.")
+}
+
+/// One sentence that tells an outcome.
+pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
+    let verb = if find == Find::Fix { "repaired it" } else { "broke it" };
+    match outcome {
+        Outcome::Culprit { rev, subject, confidence, .. } => {
+            let short = rev.get(..12).unwrap_or(rev);
+            format!("{short} (\"{subject}\") {verb}, with {} confidence.", percent(*confidence))
+        }
+        Outcome::Range { candidates, confidence, .. } => format!(
+            "One of {} commits {verb} ({} confidence); the rest between them cannot be tested.",
+            candidates.len(),
+            percent(*confidence)
+        ),
+        Outcome::NotReproduced { why, .. } => format!("Not reproduced: {why}."),
+        Outcome::Unresolved { why } => format!("Unresolved: {why}."),
+        Outcome::Cancelled => "Cancelled.".to_owned(),
+    }
+}
+
+/// Never rounds up to certainty.
+pub fn percent(p: f64) -> String {
+    let p = (p * 10_000.0).floor() / 100.0;
+    format!("{:.2} %", p.min(99.99))
+}
