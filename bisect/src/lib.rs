@@ -1,1 +1,23 @@
+//! Pure search over a commit graph: same history in, same plan out.
+//!
+//! Owns: the graph of revisions, the candidates that observations leave, the choice of the next
+//! probes, the posterior, the number of runs a verdict needs.
+//! Must not know: git, Postgres, files, the clock, randomness, or how a verdict was derived from a run.
 
+mod batch;
+mod graph;
+mod history;
+mod live;
+mod plan;
+mod posterior;
+mod range;
+mod runs;
+mod testable;
+
+pub use fixedbitset::FixedBitSet;
+pub use graph::{Graph, GraphError, Node};
+pub use history::{History, Mark, Observation, Policy};
+pub use plan::{Found, Plan, Probe, distances, plan, steps_left};
+pub use posterior::{Posterior, posterior};
+pub use range::{Contradiction, candidates};
+pub use runs::{MAX_RUNS, runs_needed};
