@@ -1,1 +1,121 @@
-fn main() {}
+//! `firstbad`: the command line.
+//!
+//! Owns arguments, exit codes and what a terminal shows. Must not know SQL,
+//! git or QEMU: it asks the server, or starts server and worker.
+
+mod args;
+mod client;
+mod daemon;
+mod fail;
+mod input;
+mod log;
+mod place;
+mod show;
+mod submit;
+mod text;
+mod tree;
+mod up;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use firstbad_api::job::Job;
+use firstbad_api::worker::Worker;
+use reqwest::Method;
+
+use args::{Cli, Command, Common, JobsArgs};
+use client::Client;
+use fail::{Done, Fail};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let result = match &cli.command {
+        Command::Server(args) => daemon::server(args),
+        Command::Worker(args) => daemon::worker(&cli.common, args),
+        _ => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Fail::Infrastructure(format!("no runtime: {e}")))
+            .and_then(|runtime| runtime.block_on(command(&cli))),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(fail) => {
+            eprintln!("firstbad: {fail}");
+            ExitCode::from(fail.code())
+        }
+    }
+}
+
+async fn command(cli: &Cli) -> Done {
+    let common = &cli.common;
+    match &cli.command {
+        Command::Up(args) => up::run(args).await,
+        Command::Tree(command) => tree::run(common, command).await,
+        Command::Submit(args) => submit::run(common, args).await,
+        Command::Watch(args) => watch::run(common, args).await,
+        Command::Log(args) => log::run(common, args).await,
+        Command::Report { job } => report(common, job).await,
+        Command::Jobs(args) => jobs(common, args).await,
+        Command::Workers { json } => workers(common, *json).await,
+        Command::Cancel { job } => cancel(common, job).await,
+        // `main` runs these on a runtime of their own.
+        Command::Server(_) | Command::Worker(_) => Ok(0),
+    }
+}
+
+async fn report(common: &Common, job: &str) -> Done {
+    let client = Client::new(common, Some(job))?;
+    let id = client::id(job, "jobs")?;
+    let report = client.text(&format!("/api/v1/jobs/{id}/report")).await?;
+    println!("{}", text::lines(&report).trim_end());
+    Ok(0)
+}
+
+async fn jobs(common: &Common, args: &JobsArgs) -> Done {
+    let client = Client::new(common, args.job.as_deref())?;
+    let Some(typed) = &args.job else {
+        let jobs: Vec<Job> = client.get("/api/v1/jobs").await?;
+        if args.json {
+            return show::json(&jobs);
+        }
+        println!("{}", show::jobs(&jobs));
+        return Ok(0);
+    };
+    let id = client::id(typed, "jobs")?;
+    let job: Job = client.get(&format!("/api/v1/jobs/{id}")).await?;
+    if args.json {
+        return show::json(&job);
+    }
+    if args.answer {
+        print!("{}", show::answer(&job));
+    } else {
+        println!("{}", show::job(&job, &client.page(&format!("/jobs/{id}"))));
+    }
+    Ok(0)
+}
+
+async fn workers(common: &Common, json: bool) -> Done {
+    let workers: Vec<Worker> = Client::new(common, None)?.get("/api/v1/workers").await?;
+    if json {
+        return show::json(&workers);
+    }
+    println!("{}", show::workers(&workers));
+    Ok(0)
+}
+
+async fn cancel(common: &Common, job: &str) -> Done {
+    let client = Client::new(common, Some(job))?;
+    let id = client::id(job, "jobs")?;
+    let path = format!("/api/v1/jobs/{id}/cancel");
+    client.call(Method::POST, &path).await?;
+    println!("job {id} is cancelled");
+    Ok(0)
+}

@@ -1,0 +1,371 @@
+//! The command line as typed. Must not know what the commands do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Which commit changed the answer? Bisects Linux kernel trees with real builds and boots.
+#[derive(Debug, Parser)]
+#[command(name = "firstbad", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command that talks to a server.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Address of the server.
+    #[arg(
+        long,
+        global = true,
+        env = "FIRSTBAD_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8610"
+    )]
+    pub server: String,
+    /// File with the API token [default: DATA/token, where `firstbad up` puts it].
+    #[arg(long, global = true, env = "FIRSTBAD_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// How long an unreachable server is waited for while following a job, in seconds.
+    #[arg(
+        long,
+        global = true,
+        env = "FIRSTBAD_PATIENCE",
+        value_name = "SECONDS",
+        default_value_t = 600
+    )]
+    pub patience: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server and a worker on this machine, and keep them running.
+    Up(UpArgs),
+    /// Run the server only.
+    Server(ServerArgs),
+    /// Run a worker only: lease builds and tests from a server.
+    Worker(WorkerArgs),
+    /// Kernel repositories the server mirrors.
+    #[command(subcommand)]
+    Tree(TreeCommand),
+    /// Ask which commit changed the answer.
+    Submit(Box<SubmitArgs>),
+    /// Follow a job until it ends.
+    Watch(JobArgs),
+    /// Print the log of an attempt.
+    Log(LogArgs),
+    /// Print the report of a job: a text fit for a mail.
+    Report {
+        /// Number or page address of the job.
+        job: String,
+    },
+    /// Print one job, or list all.
+    Jobs(JobsArgs),
+    /// List the workers.
+    Workers {
+        /// Print what the server answers.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop a job; what it has observed stays.
+    Cancel {
+        /// Number or page address of the job.
+        job: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// State of server and worker [default: /var/lib/firstbad as root, else
+    /// $XDG_DATA_HOME/firstbad].
+    #[arg(long, env = "FIRSTBAD_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8610")]
+    pub listen: SocketAddr,
+    /// Start no worker on this machine.
+    #[arg(long)]
+    pub no_worker: bool,
+    /// Number of worker processes.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: u8,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// State of the server.
+    #[arg(long, env = "FIRSTBAD_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8610")]
+    pub listen: SocketAddr,
+    /// Postgres to use; without it the server runs a private one below DATA.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Times of the lease protocol: `drill` is for tests.
+    #[arg(long, env = "FIRSTBAD_TIMING", value_enum, default_value_t = Pace::Default, hide = true)]
+    pub timing: Pace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pace {
+    Default,
+    Drill,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Mirrors, build trees and caches of this worker.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Name shown on the workers page [default: the host's name].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Stop after one attempt.
+    #[arg(long)]
+    pub once: bool,
+    /// Kinds of attempts to take.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Build, Kind::Test])]
+    pub kinds: Vec<Kind>,
+    /// Where the static PID 1 of the virtual machines is [default: beside this program].
+    #[arg(long, env = "FIRSTBAD_GUEST_DIR", value_name = "DIR")]
+    pub guest_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Build,
+    Test,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Build => "build",
+            Kind::Test => "test",
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TreeCommand {
+    /// Mirror a repository; waits for the first fetch.
+    Add {
+        name: String,
+        /// `https://` URL, or an absolute path on the server.
+        url: String,
+        /// Print what the server answers.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the mirrored repositories.
+    List {
+        /// Print what the server answers.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch now.
+    Fetch { name: String },
+    /// Forget a repository that no job uses.
+    Remove { name: String },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("signal").args(["crash", "metric"]))]
+pub struct SubmitArgs {
+    /// The mirrored repository.
+    #[arg(long)]
+    pub tree: String,
+    /// Revisions without the problem (with `--find fix`: with it). At least one.
+    #[arg(long, required = true, num_args = 1.., value_name = "REV")]
+    pub good: Vec<String>,
+    /// The revision with the problem (with `--find fix`: without it).
+    #[arg(long, value_name = "REV")]
+    pub bad: String,
+    /// `area/name` of the suite to run.
+    #[arg(long)]
+    pub suite: String,
+    /// Only these cases of the suite.
+    #[arg(long = "case", num_args = 1.., value_name = "CASE")]
+    pub cases: Vec<String>,
+    /// What to look for.
+    #[arg(long, value_enum, default_value_t = Find::Regression)]
+    pub find: Find,
+    /// Bad means: a crash with this title (or a part of it).
+    #[arg(long, value_name = "TITLE")]
+    pub crash: Option<String>,
+    /// Bad means: this metric is worse than the threshold.
+    #[arg(long, value_name = "NAME", requires = "threshold")]
+    pub metric: Option<String>,
+    #[arg(
+        long,
+        value_name = "X",
+        requires = "metric",
+        allow_negative_numbers = true
+    )]
+    pub threshold: Option<f64>,
+    /// A whole .config as the base.
+    #[arg(long, value_name = "FILE", conflicts_with = "base")]
+    pub config: Option<PathBuf>,
+    /// Base configuration [default: the server's, tinyconfig].
+    #[arg(long, value_enum)]
+    pub base: Option<Base>,
+    /// Configuration fragment merged after the suite's.
+    #[arg(long, value_name = "FILE")]
+    pub fragment: Option<PathBuf>,
+    /// Patches applied to every candidate before it is built.
+    #[arg(long = "fixup", num_args = 1.., value_name = "PATCH")]
+    pub fixups: Vec<PathBuf>,
+    /// Runs per candidate; 0: decided from the rate seen at the bad end.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub runs: u32,
+    /// First seed; further runs count up from it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub vcpus: u32,
+    /// `exact`: virtual time, replayable; `real`: wall clock, KVM where it works.
+    #[arg(long, value_enum, default_value_t = Mode::Exact)]
+    pub mode: Mode,
+    /// Revisions not to test.
+    #[arg(long, num_args = 1.., value_name = "REV")]
+    pub skip: Vec<String>,
+    /// Only commits that touch one of these paths are candidates.
+    #[arg(long = "path", num_args = 1.., value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Follow only the first parent of merges.
+    #[arg(long)]
+    pub first_parent: bool,
+    #[arg(long)]
+    pub title: Option<String>,
+    /// The same key and request again joins the first job.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Follow the job and exit with its outcome.
+    #[arg(long)]
+    pub wait: bool,
+    /// Only say what the request means: range, steps.
+    #[arg(long, conflicts_with = "wait")]
+    pub preview: bool,
+    /// Print what the server answers; with --wait, the finished job.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Find {
+    Regression,
+    Fix,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Base {
+    Tinyconfig,
+    Defconfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    Exact,
+    Real,
+}
+
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// Number or page address of one job.
+    pub job: Option<String>,
+    /// Print what the server answers.
+    #[arg(long)]
+    pub json: bool,
+    /// For scripts: the outcome's name and full commit ids, one line each.
+    #[arg(long, requires = "job", conflicts_with = "json")]
+    pub answer: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// Number or page address of the job.
+    pub job: String,
+    /// Print the finished job as the server answers it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Number or page address of the attempt.
+    pub attempt: String,
+    /// `build` or `console` [default: the attempt's own].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Go on until the log ends.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn submit_takes_several_goods_and_cases() {
+        let cli = parse(
+            "firstbad submit --tree t --good v1 v2 --good v3 --bad v4 --suite btrfs/smoke \
+             --case a b --skip s --wait",
+        )
+        .unwrap();
+        let Command::Submit(args) = cli.command else {
+            panic!("not submit");
+        };
+        assert_eq!(args.good, ["v1", "v2", "v3"]);
+        assert_eq!(args.cases, ["a", "b"]);
+        assert!(args.wait && !args.json);
+    }
+
+    #[test]
+    fn submit_refuses_what_contradicts_itself() {
+        let base = "firstbad submit --tree t --good a --bad b --suite s";
+        for more in [
+            "--metric m",
+            "--threshold 3",
+            "--metric m --threshold x",
+            "--metric m --threshold 3 --crash c",
+            "--config f --base defconfig",
+            "--find sideways",
+            "--mode both",
+            "--wait --preview",
+        ] {
+            assert!(parse(&format!("{base} {more}")).is_err(), "{more}");
+        }
+        assert!(parse(&format!("{base} --metric m --threshold -3.5")).is_ok());
+    }
+
+    #[test]
+    fn submit_needs_both_ends() {
+        assert!(parse("firstbad submit --tree t --good a --suite s").is_err());
+        assert!(parse("firstbad submit --tree t --bad a --suite s").is_err());
+    }
+
+    #[test]
+    fn worker_kinds_are_a_list() {
+        let cli = parse("firstbad worker --dir d --kinds test").unwrap();
+        let Command::Worker(args) = cli.command else {
+            panic!("not worker");
+        };
+        assert_eq!(args.kinds, [Kind::Test]);
+        assert!(parse("firstbad worker --dir d --kinds cook").is_err());
+    }
+}

@@ -1,0 +1,268 @@
+//! Answers of the server as text for people.
+
+use std::fmt::Write;
+
+use firstbad_api::job::{Check, Job, Outcome, Range, RevSubject};
+use firstbad_api::tree::Tree;
+use firstbad_api::worker::Worker;
+use serde::Serialize;
+
+use crate::fail::{Done, Fail};
+use crate::text::{self, line};
+
+/// Prints an API type as it is.
+pub fn json<T: Serialize>(value: &T) -> Done {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Fail::Infrastructure(format!("cannot print the answer: {e}")))?;
+    println!("{text}");
+    Ok(0)
+}
+
+/// `52 candidates (4 merges), about 6 steps`.
+pub fn range(range: &Range) -> String {
+    format!(
+        "{} candidates ({} merges) between {} and {}, about {} steps",
+        range.revisions,
+        range.merges,
+        range
+            .good
+            .iter()
+            .map(|rev| text::short(rev))
+            .collect::<Vec<_>>()
+            .join(" "),
+        text::short(&range.bad),
+        range.steps
+    )
+}
+
+/// One job: outcome, evidence, cost, page.
+pub fn job(job: &Job, page: &str) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "job {}: {}", job.id, line(&job.title));
+    match &job.outcome {
+        Some(outcome) => out.push_str(&self::outcome(outcome)),
+        None => {
+            let _ = writeln!(out, "{}", line(&job.sentence));
+        }
+    }
+    let cost = &job.cost;
+    let _ = writeln!(
+        out,
+        "builds      {} ({} more reused), {}",
+        cost.builds,
+        cost.builds_reused,
+        text::millis(cost.build_ms)
+    );
+    let _ = writeln!(
+        out,
+        "boots       {} ({} more reused), {}",
+        cost.boots,
+        cost.boots_reused,
+        text::millis(cost.test_ms)
+    );
+    let stages: Vec<String> = ["source", "configure", "build", "boot", "test", "upload"]
+        .iter()
+        .filter_map(|stage| {
+            let ms = job.stage_ms.get(*stage)?;
+            Some(format!("{stage} {}", text::millis(*ms)))
+        })
+        .collect();
+    if !stages.is_empty() {
+        let _ = writeln!(out, "stages      {}", stages.join(", "));
+    }
+    let _ = write!(out, "page        {page}");
+    out
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    match outcome {
+        Outcome::Culprit {
+            rev,
+            subject,
+            author,
+            confidence,
+            checks,
+        } => {
+            let _ = writeln!(out, "culprit     {} {}", line(rev), line(subject));
+            let _ = writeln!(out, "author      {}", line(author));
+            let _ = writeln!(out, "confidence  {}", percent(*confidence));
+            out.push_str(&self::checks(checks));
+        }
+        Outcome::Range {
+            candidates,
+            confidence,
+            checks,
+        } => {
+            let _ = writeln!(out, "range       one of these {}:", candidates.len());
+            for RevSubject { rev, subject } in candidates {
+                let _ = writeln!(out, "            {} {}", line(rev), line(subject));
+            }
+            let _ = writeln!(out, "confidence  {}", percent(*confidence));
+            out.push_str(&self::checks(checks));
+        }
+        Outcome::NotReproduced { why, checks } => {
+            let _ = writeln!(out, "not reproduced: {}", line(why));
+            out.push_str(&self::checks(checks));
+        }
+        Outcome::Unresolved { why } => {
+            let _ = writeln!(out, "unresolved: {}", line(why));
+        }
+        Outcome::Cancelled => out.push_str("cancelled\n"),
+    }
+    out
+}
+
+fn checks(checks: &[Check]) -> String {
+    let mut out = String::new();
+    for check in checks {
+        let mark = if check.passed { "ok" } else { "FAILED" };
+        let _ = writeln!(
+            out,
+            "check       {}: {mark}, {}",
+            line(&check.name),
+            line(&check.detail)
+        );
+    }
+    out
+}
+
+/// For scripts: `culprit ID`, `range ID` (one line each), or the outcome's name alone.
+pub fn answer(job: &Job) -> String {
+    match &job.outcome {
+        Some(Outcome::Culprit { rev, .. }) => format!("culprit {}\n", line(rev)),
+        Some(Outcome::Range { candidates, .. }) => candidates
+            .iter()
+            .map(|c| format!("range {}\n", line(&c.rev)))
+            .collect(),
+        Some(Outcome::NotReproduced { .. }) => "not-reproduced\n".into(),
+        Some(Outcome::Unresolved { .. }) => "unresolved\n".into(),
+        Some(Outcome::Cancelled) => "cancelled\n".into(),
+        None => "running\n".into(),
+    }
+}
+
+/// Never rounds up to certainty.
+fn percent(p: f64) -> String {
+    if p >= 1.0 {
+        return "100 %".into();
+    }
+    format!("{:.2} %", (p.max(0.0) * 10_000.0).floor() / 100.0)
+}
+
+/// One line a job.
+pub fn jobs(jobs: &[Job]) -> String {
+    let rows = jobs.iter().map(|job| {
+        vec![
+            job.id.to_string(),
+            line(&job.state),
+            line(&job.request.tree),
+            line(&job.request.suite),
+            text::cut(&line(&job.sentence), 100),
+        ]
+    });
+    table(&["job", "state", "tree", "suite", ""], rows)
+}
+
+/// One line a tree.
+pub fn trees(trees: &[Tree]) -> String {
+    let rows = trees.iter().map(|tree| {
+        let fetched = match (&tree.fetch_error, &tree.fetched_at) {
+            (Some(error), _) => format!("FAILED: {}", line(error)),
+            (None, Some(at)) => line(at),
+            (None, None) => "never".into(),
+        };
+        vec![
+            line(&tree.name),
+            tree.refs.to_string(),
+            line(&tree.url),
+            fetched,
+        ]
+    });
+    table(&["tree", "refs", "from", "fetched"], rows)
+}
+
+/// One line a worker.
+pub fn workers(workers: &[Worker]) -> String {
+    let rows = workers.iter().map(|worker| {
+        vec![
+            line(&worker.name),
+            if worker.live { "live" } else { "gone" }.into(),
+            format!("{} CPUs", worker.caps.cpus),
+            line(&worker.caps.accel),
+            line(&worker.caps.kinds.join(",")),
+            format!("{} done", worker.done),
+            line(worker.doing.as_deref().unwrap_or("idle")),
+        ]
+    });
+    table(&["worker", "", "", "accel", "kinds", "", "doing"], rows)
+}
+
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut all = vec![head.iter().map(|h| h.to_string()).collect::<Vec<_>>()];
+    all.extend(rows);
+    let width = |column: usize| {
+        all.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let lines: Vec<String> = all
+        .iter()
+        .map(|row| {
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            cells.join("  ").trim_end().to_string()
+        })
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confidence_is_never_rounded_up_to_certainty() {
+        assert_eq!(percent(0.99999), "99.99 %");
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(0.5), "50.00 %");
+    }
+
+    #[test]
+    fn outcomes_show_full_ids_and_checks() {
+        let rev = "0123456789012345678901234567890123456789".to_string();
+        let text = outcome(&Outcome::Culprit {
+            rev: rev.clone(),
+            subject: "btrfs: break\x1b[31m it".into(),
+            author: "A <a@example>".into(),
+            confidence: 0.9951,
+            checks: vec![Check {
+                name: "parent".into(),
+                passed: true,
+                detail: "1 of 1 runs passed".into(),
+            }],
+        });
+        assert!(text.contains(&rev), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+        assert!(text.contains("99.51 %"), "{text}");
+        assert!(text.contains("check       parent: ok, 1 of 1"), "{text}");
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let rows = vec![
+            vec!["ä".into(), "b".into()],
+            vec!["long".into(), "c".into()],
+        ];
+        assert_eq!(
+            table(&["x", "y"], rows.into_iter()),
+            "x     y\nä     b\nlong  c"
+        );
+    }
+}

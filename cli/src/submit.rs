@@ -1,0 +1,168 @@
+//! `submit`: from the command line to a job request.
+
+use firstbad_api::job::{self, Created, JobConfig, NewJob, Range, Signal};
+use firstbad_api::lease::{ConfigBase, RunMode};
+use firstbad_api::limits;
+
+use crate::args::{Base, Common, Find, Mode, SubmitArgs};
+use crate::client::Client;
+use crate::fail::{Done, Fail};
+use crate::{input, show, watch};
+
+/// Sends the request; with `--wait` follows the job and ends as it ends.
+pub async fn run(common: &Common, args: &SubmitArgs) -> Done {
+    let body = request(args)?;
+    let client = Client::new(common, None)?;
+    if args.preview {
+        let range: Range = client.post("/api/v1/jobs/preview", &body, &[]).await?;
+        if args.json {
+            return show::json(&range);
+        }
+        println!("{}", show::range(&range));
+        return Ok(0);
+    }
+    let headers: Vec<(&'static str, &str)> = args
+        .idempotency_key
+        .iter()
+        .map(|key| ("Idempotency-Key", key.as_str()))
+        .collect();
+    let created: Created = client.post("/api/v1/jobs", &body, &headers).await?;
+    if !args.wait {
+        if args.json {
+            return show::json(&created);
+        }
+        let joined = if created.created { "" } else { " (joined)" };
+        println!("job {}{joined}: {}", created.id, client.page(&created.url));
+        return Ok(0);
+    }
+    eprintln!("job {}: {}", created.id, client.page(&created.url));
+    watch::follow(&client, created.id, args.json).await
+}
+
+fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
+    if args.fixups.len() > limits::PATCH_COUNT {
+        return Err(Fail::Usage(format!(
+            "--fixup: {} patches, at most {} are allowed",
+            args.fixups.len(),
+            limits::PATCH_COUNT
+        )));
+    }
+    let mut left = limits::PATCH_BYTES;
+    let mut fixups = Vec::with_capacity(args.fixups.len());
+    for path in &args.fixups {
+        let patch = input::text(path, left)?;
+        left -= patch.len();
+        fixups.push(patch);
+    }
+    let fragment = match &args.fragment {
+        Some(path) => input::text(path, limits::CONFIG_BYTES)?,
+        None => String::new(),
+    };
+    Ok(NewJob {
+        tree: args.tree.clone(),
+        good: args.good.clone(),
+        bad: args.bad.clone(),
+        find: match args.find {
+            Find::Regression => job::Find::Regression,
+            Find::Fix => job::Find::Fix,
+        },
+        suite: args.suite.clone(),
+        cases: args.cases.clone(),
+        signal: signal(args),
+        config: JobConfig {
+            base: base(args)?,
+            fragment,
+        },
+        mode: match args.mode {
+            Mode::Exact => RunMode::Exact,
+            Mode::Real => RunMode::Real,
+        },
+        vcpus: args.vcpus,
+        runs: args.runs,
+        seed: args.seed,
+        skip: args.skip.clone(),
+        paths: args.paths.clone(),
+        first_parent: args.first_parent,
+        fixups,
+        title: args.title.clone(),
+    })
+}
+
+fn signal(args: &SubmitArgs) -> Signal {
+    match (&args.crash, &args.metric, args.threshold) {
+        (Some(title), _, _) => Signal::Crash {
+            title: title.clone(),
+        },
+        (None, Some(name), Some(threshold)) => Signal::Metric {
+            name: name.clone(),
+            threshold,
+        },
+        _ => Signal::Failure,
+    }
+}
+
+fn base(args: &SubmitArgs) -> Result<Option<ConfigBase>, Fail> {
+    if let Some(path) = &args.config {
+        let text = input::text(path, limits::CONFIG_BYTES)?;
+        return Ok(Some(ConfigBase::File(text)));
+    }
+    Ok(args.base.map(|base| match base {
+        Base::Tinyconfig => ConfigBase::Tinyconfig,
+        Base::Defconfig => ConfigBase::X8664Defconfig,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn submit(more: &str) -> SubmitArgs {
+        let line = format!("firstbad submit --tree t --good a --bad b --suite s{more}");
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Submit(args) => *args,
+            _ => panic!("not submit"),
+        }
+    }
+
+    #[test]
+    fn the_shortest_request_leaves_the_rest_to_the_server() {
+        let body = request(&submit("")).unwrap();
+        assert_eq!(body.signal, Signal::Failure);
+        assert_eq!(body.config, JobConfig::default());
+        assert_eq!((body.runs, body.seed, body.vcpus), (0, 1, 1));
+    }
+
+    #[test]
+    fn signals_and_bases() {
+        let body = request(&submit(" --metric write_kbps --threshold 500 --find fix")).unwrap();
+        let name = "write_kbps".to_string();
+        let threshold = 500.0;
+        assert_eq!(body.signal, Signal::Metric { name, threshold });
+        assert_eq!(body.find, job::Find::Fix);
+        let body = request(&submit(" --crash WARNING --base defconfig --mode real")).unwrap();
+        let title = "WARNING".to_string();
+        assert_eq!(body.signal, Signal::Crash { title });
+        assert_eq!(body.config.base, Some(ConfigBase::X8664Defconfig));
+        assert_eq!(body.mode, RunMode::Real);
+    }
+
+    #[test]
+    fn files_are_read_and_missing_ones_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("frag");
+        std::fs::write(&file, "CONFIG_X=y\n").unwrap();
+        let path = file.display();
+        let body = request(&submit(&format!(" --fragment {path} --config {path}"))).unwrap();
+        assert_eq!(body.config.fragment, "CONFIG_X=y\n");
+        assert_eq!(
+            body.config.base,
+            Some(ConfigBase::File("CONFIG_X=y\n".into()))
+        );
+        let fail = request(&submit(&format!(" --fixup {path} {path}.no"))).unwrap_err();
+        assert_eq!(fail.code(), 66);
+        assert!(fail.to_string().contains("frag.no"));
+    }
+}
