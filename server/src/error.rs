@@ -10,7 +10,7 @@ use crate::repo::RepoError;
 /// A failed request. Details of [`AppError::Internal`] are logged once and never sent.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("{0}")]
+    #[error("{}", .0.detail)]
     Problem(Box<Problem>),
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -20,7 +20,12 @@ pub enum AppError {
 
 impl AppError {
     /// A refused request: `kind` is a stable short name, `pointer` the field, `detail` one sentence.
-    pub fn refused(status: StatusCode, kind: &str, pointer: &str, detail: impl Into<String>) -> Self {
+    pub fn refused(
+        status: StatusCode,
+        kind: &str,
+        pointer: &str,
+        detail: impl Into<String>,
+    ) -> Self {
         AppError::Problem(Box::new(Problem {
             kind: kind.to_owned(),
             title: kind.replace('-', " "),
@@ -42,11 +47,15 @@ impl AppError {
     pub fn repo(error: RepoError, pointer: &str) -> Self {
         let detail = format!("{}: {error}", pointer.trim_start_matches('/'));
         match error {
-            RepoError::NotFound => Self::refused(StatusCode::NOT_FOUND, "unknown-tree", pointer, detail),
+            RepoError::NotFound => {
+                Self::refused(StatusCode::NOT_FOUND, "unknown-tree", pointer, detail)
+            }
             RepoError::UnknownRef { .. } => Self::bad("unknown-ref", pointer, detail),
             RepoError::BadRef { .. } => Self::bad("bad-ref", pointer, detail),
             RepoError::Fetch { .. } => Self::bad("fetch-failed", pointer, detail),
-            RepoError::PatchDoesNotApply { .. } => Self::bad("patch-does-not-apply", pointer, detail),
+            RepoError::PatchDoesNotApply { .. } => {
+                Self::bad("patch-does-not-apply", pointer, detail)
+            }
             RepoError::BadPatch { .. } => Self::bad("bad-patch", pointer, detail),
             RepoError::Failed(why) => AppError::Internal(why),
         }
@@ -61,7 +70,10 @@ impl AppError {
             AppError::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            AppError::Database(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) => {
+            AppError::Database(sqlx::Error::Database(e))
+                if e.code()
+                    .is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) =>
+            {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             AppError::Database(_) | AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -76,7 +88,10 @@ impl AppError {
             other => {
                 tracing::error!(error = %other, "request failed");
                 let (kind, detail) = if status == StatusCode::SERVICE_UNAVAILABLE {
-                    ("unavailable", "the database is not reachable just now; try again in a few seconds")
+                    (
+                        "unavailable",
+                        "the database is not reachable just now; try again in a few seconds",
+                    )
                 } else {
                     ("internal", "the server failed; its log has the cause")
                 };

@@ -45,7 +45,9 @@ impl Run<'_> {
 
 fn digest<T: serde::Serialize>(value: &T) -> String {
     // Serialising tuples of strings and numbers cannot fail; an empty text would only cost a rebuild.
-    hex::encode(Sha256::digest(serde_json::to_vec(value).unwrap_or_default()))
+    hex::encode(Sha256::digest(
+        serde_json::to_vec(value).unwrap_or_default(),
+    ))
 }
 
 #[cfg(test)]
@@ -57,7 +59,10 @@ mod tests {
     fn every_part_counts() {
         let config = |text: &str| ConfigRequest {
             base: ConfigBase::Tinyconfig,
-            fragments: vec![Fragment { name: "f".to_owned(), text: text.to_owned() }],
+            fragments: vec![Fragment {
+                name: "f".to_owned(),
+                text: text.to_owned(),
+            }],
         };
         let base = build("t", &[], &config("A=y"), "gcc");
         assert_eq!(base, build("t", &[], &config("A=y"), "gcc"));

@@ -32,7 +32,9 @@ impl Reference {
         let mut reference = Reference::default();
         for run in runs {
             reference.cases.extend(failing(run).map(str::to_owned));
-            reference.titles.extend(run.crashes.iter().map(|c| c.title.clone()));
+            reference
+                .titles
+                .extend(run.crashes.iter().map(|c| c.title.clone()));
         }
         reference
     }
@@ -52,7 +54,11 @@ pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservati
             None => first_look(run),
             Some(reference) => compare(reference, run),
         },
-        Signal::Crash { title } => match run.crashes.iter().find(|c| c.title.contains(title.as_str())) {
+        Signal::Crash { title } => match run
+            .crashes
+            .iter()
+            .find(|c| c.title.contains(title.as_str()))
+        {
             Some(crash) => Raw::Present(crash.title.clone()),
             None => without_crash(run),
         },
@@ -76,9 +82,17 @@ fn metric(name: &str, threshold: f64, run: &TestObservation) -> Raw {
     match metric_value(name, run) {
         None => Raw::Unusable(format!("no metric {name} ({})", describe_end(run))),
         Some((value, higher_is_better)) => {
-            let beyond = if higher_is_better { value < threshold } else { value > threshold };
+            let beyond = if higher_is_better {
+                value < threshold
+            } else {
+                value > threshold
+            };
             let text = format!("{name} = {value} (threshold {threshold})");
-            if beyond { Raw::Present(text) } else { Raw::Absent(text) }
+            if beyond {
+                Raw::Present(text)
+            } else {
+                Raw::Absent(text)
+            }
         }
     }
 }
@@ -114,7 +128,11 @@ fn without_crash(run: &TestObservation) -> Raw {
 }
 
 fn compare(reference: &Reference, run: &TestObservation) -> Raw {
-    if let Some(crash) = run.crashes.iter().find(|c| reference.titles.contains(&c.title)) {
+    if let Some(crash) = run
+        .crashes
+        .iter()
+        .find(|c| reference.titles.contains(&c.title))
+    {
         return Raw::Present(crash.title.clone());
     }
     if let Some(other) = run.crashes.first() {
@@ -143,7 +161,11 @@ fn compare(reference: &Reference, run: &TestObservation) -> Raw {
 
 /// One sentence on how the machine stopped.
 pub fn describe_end(run: &TestObservation) -> String {
-    let crash = run.crashes.first().map(|c| format!(": {}", c.title)).unwrap_or_default();
+    let crash = run
+        .crashes
+        .first()
+        .map(|c| format!(": {}", c.title))
+        .unwrap_or_default();
     match (run.boot, run.end) {
         (BootOutcome::Crashed, _) => format!("does not boot{crash}"),
         (BootOutcome::Silent, _) => "does not boot: silent until the deadline".to_owned(),
@@ -213,10 +235,19 @@ mod tests {
     fn the_failing_case_of_the_bad_end_decides() {
         let r = reference();
         let judge = |run: &TestObservation| judge(&Signal::Failure, Some(&r), run);
-        assert!(matches!(judge(&run(&[("a", Fail), ("b", Pass)], &[])), Raw::Present(_)));
-        assert!(matches!(judge(&run(&[("a", Pass), ("b", Fail)], &[])), Raw::Absent(_)));
+        assert!(matches!(
+            judge(&run(&[("a", Fail), ("b", Pass)], &[])),
+            Raw::Present(_)
+        ));
+        assert!(matches!(
+            judge(&run(&[("a", Pass), ("b", Fail)], &[])),
+            Raw::Absent(_)
+        ));
         assert!(matches!(judge(&run(&[("a", Skip)], &[])), Raw::Unusable(_)));
-        assert!(matches!(judge(&run(&[("a", Broken)], &[])), Raw::Unusable(_)));
+        assert!(matches!(
+            judge(&run(&[("a", Broken)], &[])),
+            Raw::Unusable(_)
+        ));
         assert!(matches!(judge(&run(&[("b", Pass)], &[])), Raw::Unusable(_)));
     }
 
@@ -224,7 +255,10 @@ mod tests {
     fn another_crash_is_never_present() {
         let r = reference();
         let other = run(&[("a", Fail)], &["WARNING in elsewhere"]);
-        assert!(matches!(judge(&Signal::Failure, Some(&r), &other), Raw::Unusable(_)));
+        assert!(matches!(
+            judge(&Signal::Failure, Some(&r), &other),
+            Raw::Unusable(_)
+        ));
     }
 
     #[test]
@@ -232,9 +266,15 @@ mod tests {
         let mut dead = run(&[], &["kernel panic: no init"]);
         dead.boot = BootOutcome::Crashed;
         dead.end = RunEnd::Panic;
-        assert!(matches!(judge(&Signal::Failure, Some(&reference()), &dead), Raw::Unusable(_)));
+        assert!(matches!(
+            judge(&Signal::Failure, Some(&reference()), &dead),
+            Raw::Unusable(_)
+        ));
         let r = Reference::learn([dead.clone()].iter());
-        assert!(matches!(judge(&Signal::Failure, Some(&r), &dead), Raw::Present(_)));
+        assert!(matches!(
+            judge(&Signal::Failure, Some(&r), &dead),
+            Raw::Present(_)
+        ));
     }
 
     #[test]
@@ -246,11 +286,20 @@ mod tests {
             unit: "MB/s".to_owned(),
             better: "higher".to_owned(),
         });
-        let signal = |threshold| Signal::Metric { name: "mb".to_owned(), threshold };
+        let signal = |threshold| Signal::Metric {
+            name: "mb".to_owned(),
+            threshold,
+        };
         assert!(matches!(judge(&signal(80.0), None, &fast), Raw::Absent(_)));
-        assert!(matches!(judge(&signal(120.0), None, &fast), Raw::Present(_)));
+        assert!(matches!(
+            judge(&signal(120.0), None, &fast),
+            Raw::Present(_)
+        ));
         fast.cases[0].metrics[0].better = "lower".to_owned();
         assert!(matches!(judge(&signal(80.0), None, &fast), Raw::Present(_)));
-        assert!(matches!(judge(&signal(80.0), None, &run(&[("a", Pass)], &[])), Raw::Unusable(_)));
+        assert!(matches!(
+            judge(&signal(80.0), None, &run(&[("a", Pass)], &[])),
+            Raw::Unusable(_)
+        ));
     }
 }

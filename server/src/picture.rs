@@ -86,12 +86,21 @@ impl Picture {
         Picture::assemble(job, revisions, probes).map(Some)
     }
 
-    fn assemble(job: JobRow, revisions: Vec<RevisionRow>, probes: Vec<ProbeRow>) -> anyhow::Result<Picture> {
+    fn assemble(
+        job: JobRow,
+        revisions: Vec<RevisionRow>,
+        probes: Vec<ProbeRow>,
+    ) -> anyhow::Result<Picture> {
         let revisions: BTreeMap<i32, RevisionRow> =
             revisions.into_iter().map(|r| (r.position, r)).collect();
         let mut parents = Vec::new();
         for row in revisions.range(0..).map(|(_, r)| r) {
-            parents.push(row.parents.iter().map(|p| Node::try_from(*p)).collect::<Result<Vec<_>, _>>()?);
+            parents.push(
+                row.parents
+                    .iter()
+                    .map(|p| Node::try_from(*p))
+                    .collect::<Result<Vec<_>, _>>()?,
+            );
         }
         let mut sites: BTreeMap<i32, Site> = BTreeMap::new();
         for probe in probes {
@@ -102,7 +111,11 @@ impl Picture {
                 site.build = Some(probe);
             } else {
                 let observation = value.map(serde_json::from_value).transpose()?;
-                site.tests.push(Test { probe, observation, raw: None });
+                site.tests.push(Test {
+                    probe,
+                    observation,
+                    raw: None,
+                });
             }
         }
         let mut picture = Picture {
@@ -110,7 +123,12 @@ impl Picture {
             revisions,
             sites,
             graph: Graph::new(parents)?,
-            calibration: Calibration { wanted: FIRST_RUNS, needed: None, verify: FIRST_RUNS, deterministic: true },
+            calibration: Calibration {
+                wanted: FIRST_RUNS,
+                needed: None,
+                verify: FIRST_RUNS,
+                deterministic: true,
+            },
         };
         picture.judge_all();
         picture.calibrate();
@@ -150,12 +168,18 @@ impl Picture {
     fn judge_all(&mut self) {
         let signal = self.job.request.signal.clone();
         let ends = self.present_ends();
-        let observed = ends.iter().filter_map(|p| self.sites.get(p)).flat_map(|s| &s.tests);
+        let observed = ends
+            .iter()
+            .filter_map(|p| self.sites.get(p))
+            .flat_map(|s| &s.tests);
         let reference = Reference::learn(observed.filter_map(|t| t.observation.as_ref()));
         for (position, site) in &mut self.sites {
             let reference = (!ends.contains(position)).then_some(&reference);
             for test in &mut site.tests {
-                test.raw = test.observation.as_ref().map(|o| judge(&signal, reference, o));
+                test.raw = test
+                    .observation
+                    .as_ref()
+                    .map(|o| judge(&signal, reference, o));
             }
         }
     }
@@ -163,7 +187,12 @@ impl Picture {
     /// `(present, absent, unusable)` runs at a position.
     pub fn tally(&self, position: i32) -> (u32, u32, u32) {
         let mut tally = (0, 0, 0);
-        for test in self.sites.get(&position).map(|s| s.tests.as_slice()).unwrap_or_default() {
+        for test in self
+            .sites
+            .get(&position)
+            .map(|s| s.tests.as_slice())
+            .unwrap_or_default()
+        {
             match test.raw {
                 Some(Raw::Present(_)) => tally.0 += 1,
                 Some(Raw::Absent(_)) => tally.1 += 1,
@@ -176,7 +205,9 @@ impl Picture {
 
     fn calibrate(&mut self) {
         let fixed = self.job.request.runs;
-        let Some(&end) = self.present_ends().first() else { return };
+        let Some(&end) = self.present_ends().first() else {
+            return;
+        };
         let (present, absent, _) = self.tally(end);
         // One clean run anywhere the behaviour was seen makes it flaky everywhere.
         let mut pooled = (0, 0);
@@ -203,7 +234,9 @@ impl Picture {
         self.calibration = Calibration {
             wanted,
             needed: known.then(|| if fixed > 0 { fixed } else { clean(MISS) }),
-            verify: fixed.max(FIRST_RUNS).max(if present > 0 { clean(VERIFY_MISS) } else { 0 }),
+            verify: fixed
+                .max(FIRST_RUNS)
+                .max(if present > 0 { clean(VERIFY_MISS) } else { 0 }),
             deterministic,
         };
     }
@@ -230,18 +263,44 @@ impl Picture {
     fn standing_of_tests(&self, position: i32, site: &Site) -> Standing {
         let (present, absent, unusable) = self.tally(position);
         let why = |wanted: fn(&Raw) -> Option<&String>| {
-            let text = site.tests.iter().filter_map(|t| t.raw.as_ref()).find_map(wanted);
+            let text = site
+                .tests
+                .iter()
+                .filter_map(|t| t.raw.as_ref())
+                .find_map(wanted);
             text.cloned().unwrap_or_default()
         };
         if present > 0 {
-            return Standing::Present(why(|r| if let Raw::Present(w) = r { Some(w) } else { None }));
+            return Standing::Present(why(|r| {
+                if let Raw::Present(w) = r {
+                    Some(w)
+                } else {
+                    None
+                }
+            }));
         }
         if self.calibration.needed.is_some_and(|n| absent >= n) {
-            return Standing::Absent(why(|r| if let Raw::Absent(w) = r { Some(w) } else { None }));
+            return Standing::Absent(why(|r| {
+                if let Raw::Absent(w) = r {
+                    Some(w)
+                } else {
+                    None
+                }
+            }));
         }
-        let limit = if self.calibration.deterministic { 1 } else { UNUSABLE_RUNS };
+        let limit = if self.calibration.deterministic {
+            1
+        } else {
+            UNUSABLE_RUNS
+        };
         if unusable >= limit {
-            return Standing::Unusable(why(|r| if let Raw::Unusable(w) = r { Some(w) } else { None }));
+            return Standing::Unusable(why(|r| {
+                if let Raw::Unusable(w) = r {
+                    Some(w)
+                } else {
+                    None
+                }
+            }));
         }
         if let Some(held) = site.tests.iter().find(|t| t.probe.state == "held") {
             return Standing::Held(held.probe.infra_what.clone().unwrap_or_default());
@@ -257,28 +316,43 @@ impl Picture {
             Standing::Unusable(_) | Standing::Held(_) => Mark::Skip,
             Standing::Untested | Standing::Running => return None,
         };
-        Some(if self.find() == Find::Fix { mark.invert() } else { mark })
+        Some(if self.find() == Find::Fix {
+            mark.invert()
+        } else {
+            mark
+        })
     }
 
     /// What the search may know: verdicts and running probes of the range.
     pub fn history(&self) -> History {
-        let mut history = History { marks: Vec::new(), running: Vec::new() };
+        let mut history = History {
+            marks: Vec::new(),
+            running: Vec::new(),
+        };
         for (position, row) in self.revisions.range(0..) {
-            let Ok(node) = Node::try_from(*position) else { continue };
+            let Ok(node) = Node::try_from(*position) else {
+                continue;
+            };
             let (present, absent, _) = self.tally(*position);
             match self.mark(*position) {
                 Some(mark) => history.marks.push(Observation {
                     node,
                     mark,
                     runs: present + absent,
-                    bad_runs: if self.find() == Find::Fix { absent } else { present },
+                    bad_runs: if self.find() == Find::Fix {
+                        absent
+                    } else {
+                        present
+                    },
                 }),
-                None if self.job.request.skip.contains(&row.rev) => history.marks.push(Observation {
-                    node,
-                    mark: Mark::Skip,
-                    runs: 0,
-                    bad_runs: 0,
-                }),
+                None if self.job.request.skip.contains(&row.rev) => {
+                    history.marks.push(Observation {
+                        node,
+                        mark: Mark::Skip,
+                        runs: 0,
+                        bad_runs: 0,
+                    })
+                }
                 None if self.sites.contains_key(position) => history.running.push(node),
                 None => {}
             }
@@ -293,10 +367,16 @@ impl Picture {
         } else {
             let nodes = self.revisions.range(0..).filter(|(_, r)| r.eligible);
             let mut set = firstbad_bisect::FixedBitSet::with_capacity(self.graph.len());
-            nodes.filter_map(|(p, _)| usize::try_from(*p).ok()).for_each(|p| set.insert(p));
+            nodes
+                .filter_map(|(p, _)| usize::try_from(*p).ok())
+                .for_each(|p| set.insert(p));
             Some(set)
         };
-        Policy { workers, first_parent: self.job.request.first_parent, eligible }
+        Policy {
+            workers,
+            first_parent: self.job.request.first_parent,
+            eligible,
+        }
     }
 
     /// Symbols of the user's fragment that an end's configuration lost.
@@ -308,9 +388,11 @@ impl Picture {
                 self.sites.get(&position).and_then(|s| s.built.as_ref())
             {
                 let bare = |s: &str| s.trim_start_matches("CONFIG_").to_owned();
-                let lost = lost_symbols
-                    .iter()
-                    .find(|l| asked.iter().any(|a| l.split(':').next().is_some_and(|n| bare(n) == bare(a))));
+                let lost = lost_symbols.iter().find(|l| {
+                    asked
+                        .iter()
+                        .any(|a| l.split(':').next().is_some_and(|n| bare(n) == bare(a)))
+                });
                 if let Some(lost) = lost {
                     return Some(lost.clone());
                 }
@@ -322,12 +404,18 @@ impl Picture {
     /// Probability that `positions` hold the answer, from every run of the job.
     pub fn confidence(&self, nodes: &[Node]) -> f64 {
         let bad = Node::try_from(self.bad()).unwrap_or_default();
-        let posterior = firstbad_bisect::posterior(&self.graph, bad, &self.history(), &self.policy(1));
-        nodes.iter().filter_map(|n| posterior.by_node.get(*n as usize)).sum()
+        let posterior =
+            firstbad_bisect::posterior(&self.graph, bad, &self.history(), &self.policy(1));
+        nodes
+            .iter()
+            .filter_map(|n| posterior.by_node.get(*n as usize))
+            .sum()
     }
 
     pub fn subject(&self, position: i32) -> &str {
-        self.revisions.get(&position).map_or("", |r| r.subject.as_str())
+        self.revisions
+            .get(&position)
+            .map_or("", |r| r.subject.as_str())
     }
 
     pub fn rev(&self, position: i32) -> &str {

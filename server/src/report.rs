@@ -44,8 +44,17 @@ pub fn text(job: &Job, culprit: Option<&CommitInfo>, run: Option<&TestObservatio
     out
 }
 
-fn write(out: &mut String, job: &Job, culprit: Option<&CommitInfo>, run: Option<&TestObservation>) -> std::fmt::Result {
-    let tag = if job.request.find == Find::Fix { "FIXED" } else { "REGRESSION" };
+fn write(
+    out: &mut String,
+    job: &Job,
+    culprit: Option<&CommitInfo>,
+    run: Option<&TestObservation>,
+) -> std::fmt::Result {
+    let tag = if job.request.find == Find::Fix {
+        "FIXED"
+    } else {
+        "REGRESSION"
+    };
     writeln!(out, "Subject: [{tag}] {}", one_line(&job.title))?;
     writeln!(out)?;
     writeln!(out, "{}", job.sentence)?;
@@ -56,7 +65,11 @@ fn write(out: &mut String, job: &Job, culprit: Option<&CommitInfo>, run: Option<
         writeln!(out, "\n    {}\n", one_line(&commit.subject))?;
     }
     match &job.outcome {
-        Some(Outcome::Culprit { checks, .. } | Outcome::Range { checks, .. } | Outcome::NotReproduced { checks, .. }) => {
+        Some(
+            Outcome::Culprit { checks, .. }
+            | Outcome::Range { checks, .. }
+            | Outcome::NotReproduced { checks, .. },
+        ) => {
             writeln!(out, "Checks:")?;
             for check in checks {
                 let word = if check.passed { "PASS" } else { "FAIL" };
@@ -73,7 +86,11 @@ fn write(out: &mut String, job: &Job, culprit: Option<&CommitInfo>, run: Option<
         }
         writeln!(out)?;
     }
-    writeln!(out, "Tree: {}   suite: {}   {} candidates", job.request.tree, job.request.suite, job.range.revisions)?;
+    writeln!(
+        out,
+        "Tree: {}   suite: {}   {} candidates",
+        job.request.tree, job.request.suite, job.range.revisions
+    )?;
     writeln!(out, "{} builds, {} boots", job.cost.builds, job.cost.boots)?;
     if let Some(run) = run {
         reproduce(out, run)?;
@@ -84,12 +101,28 @@ fn write(out: &mut String, job: &Job, culprit: Option<&CommitInfo>, run: Option<
     {
         writeln!(out, "\n#regzbot introduced: {rev}")?;
     }
-    writeln!(out, "\nThe named commit changed the answer of this test; the root cause may lie elsewhere.")
+    writeln!(
+        out,
+        "\nThe named commit changed the answer of this test; the root cause may lie elsewhere."
+    )
 }
 
 fn reproduce(out: &mut String, run: &TestObservation) -> std::fmt::Result {
-    writeln!(out, "\nTo reproduce (IMAGE and INITRAMFS are artefacts of the run, seed {}):", run.run.seed)?;
-    writeln!(out, "  {}", run.run.argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" "))?;
+    writeln!(
+        out,
+        "\nTo reproduce (IMAGE and INITRAMFS are artefacts of the run, seed {}):",
+        run.run.seed
+    )?;
+    writeln!(
+        out,
+        "  {}",
+        run.run
+            .argv
+            .iter()
+            .map(|a| quote(a))
+            .collect::<Vec<_>>()
+            .join(" ")
+    )?;
     writeln!(out, "  with {}", run.run.qemu_version)?;
     if let Some(crash) = run.crashes.first() {
         writeln!(out, "\n{}\n{}", crash.title, crash.excerpt.trim_end())?;
@@ -102,7 +135,15 @@ fn bisect_log(out: &mut String, job: &Job) -> std::fmt::Result {
     writeln!(out, "\ngit bisect log:")?;
     let fix = job.request.find == Find::Fix;
     let (new, old) = if fix { ("new", "old") } else { ("bad", "good") };
-    writeln!(out, "git bisect start{}", if fix { " '--term-new=new' '--term-old=old'" } else { "" })?;
+    writeln!(
+        out,
+        "git bisect start{}",
+        if fix {
+            " '--term-new=new' '--term-old=old'"
+        } else {
+            ""
+        }
+    )?;
     for c in &job.candidates {
         // In a search for a fix, "bad" (still present) is the old behaviour.
         let term = match (c.verdict.as_str(), fix) {
@@ -118,7 +159,9 @@ fn bisect_log(out: &mut String, job: &Job) -> std::fmt::Result {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn quote(arg: &str) -> String {

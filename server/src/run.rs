@@ -38,7 +38,8 @@ pub struct ServerConfig {
 /// # Errors
 /// When the database, the suites or the listener cannot be had.
 pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data).with_context(|| format!("cannot create {}", config.data.display()))?;
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("cannot create {}", config.data.display()))?;
     let mut cluster_task = None;
     let options: PgConnectOptions = match &config.database_url {
         Some(url) => url.parse().context("DATABASE_URL is not a Postgres URL")?,
@@ -58,7 +59,8 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
     let planner = tokio::spawn(tasks::run_planner(app.clone(), shutdown.clone()));
     let expiry = tokio::spawn(tasks::run_expiry(app.clone(), shutdown.clone()));
     let stop = shutdown.clone();
-    let serve = axum::serve(listener, router(app)).with_graceful_shutdown(async move { stop.cancelled().await });
+    let serve = axum::serve(listener, router(app))
+        .with_graceful_shutdown(async move { stop.cancelled().await });
     tokio::select! {
         served = async { serve.await } => served?,
         // A waiting lease request must not hold the end up.
@@ -73,7 +75,11 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
 }
 
 async fn connect(options: PgConnectOptions) -> anyhow::Result<PgPool> {
-    let options = options.options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "10s")]);
+    let options = options.options([
+        ("statement_timeout", "60s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("lock_timeout", "10s"),
+    ]);
     let pool = PgPoolOptions::new()
         .max_connections(20)
         .acquire_timeout(Duration::from_secs(5))
@@ -85,19 +91,45 @@ async fn connect(options: PgConnectOptions) -> anyhow::Result<PgPool> {
 
 /// Migrates, makes the local tokens and extends the leases that could not be renewed while we were away.
 pub async fn prepare(pool: PgPool, config: &ServerConfig) -> anyhow::Result<App> {
-    db::MIGRATOR.run(&pool).await.context("cannot migrate the database")?;
+    db::MIGRATOR
+        .run(&pool)
+        .await
+        .context("cannot migrate the database")?;
     let suites = Suites::load().map_err(anyhow::Error::msg)?;
     let mut conn = pool.acquire().await?;
     let incarnation = db::incarnation(&mut conn).await?;
-    local_token(&mut conn, &config.data.join("token"), "local", &["admin", "jobs"]).await?;
-    local_token(&mut conn, &config.data.join("worker-token"), "worker", &["worker"]).await?;
+    local_token(
+        &mut conn,
+        &config.data.join("token"),
+        "local",
+        &["admin", "jobs"],
+    )
+    .await?;
+    local_token(
+        &mut conn,
+        &config.data.join("worker-token"),
+        "worker",
+        &["worker"],
+    )
+    .await?;
     db::lease::grace(&mut conn, config.timing.ttl_ms).await?;
     drop(conn);
-    Ok(App::new(pool, incarnation, config.data.clone(), Arc::new(suites), config.timing))
+    Ok(App::new(
+        pool,
+        incarnation,
+        config.data.clone(),
+        Arc::new(suites),
+        config.timing,
+    ))
 }
 
 /// The token in `path`, made on the first start, readable by the owner only.
-async fn local_token(conn: &mut sqlx::PgConnection, path: &Path, id: &str, scopes: &[&str]) -> anyhow::Result<()> {
+async fn local_token(
+    conn: &mut sqlx::PgConnection,
+    path: &Path,
+    id: &str,
+    scopes: &[&str],
+) -> anyhow::Result<()> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text.trim().to_owned(),
         Err(_) => {
@@ -136,7 +168,13 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     let writable = async { db::writable(&mut *app.pool.acquire().await?).await };
     match tokio::time::timeout(Duration::from_secs(2), writable).await {
         Ok(Ok(true)) => (StatusCode::OK, "ready\n"),
-        Ok(Ok(false)) => (StatusCode::SERVICE_UNAVAILABLE, "the database is read-only\n"),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+        Ok(Ok(false)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database is read-only\n",
+        ),
+        Ok(Err(_)) | Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database does not answer\n",
+        ),
     }
 }

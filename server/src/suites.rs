@@ -8,7 +8,7 @@ use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../suites"]
+#[folder = "../suites"]
 struct Files;
 
 /// All suites by name.
@@ -31,12 +31,18 @@ impl Suites {
             let spec: SuiteSpec =
                 toml::from_str(&text).map_err(|e| format!("suites/{path}: {e}"))?;
             if spec.name != dir {
-                return Err(format!("suites/{path}: name is {}, folder is {dir}", spec.name));
+                return Err(format!(
+                    "suites/{path}: name is {}, folder is {dir}",
+                    spec.name
+                ));
             }
             let mut fragments = Vec::new();
             for name in &spec.config {
                 let at = join(dir, name);
-                fragments.push(Fragment { text: read(&at)?, name: at });
+                fragments.push(Fragment {
+                    text: read(&at)?,
+                    name: at,
+                });
             }
             let bundle = bundle(dir, spec)?;
             by_name.insert(bundle.spec.name.clone(), (bundle, fragments));
@@ -83,18 +89,28 @@ fn bundle(dir: &str, spec: SuiteSpec) -> Result<SuiteBundle, String> {
             .map(str::to_owned)
             .or_else(|| path.strip_prefix(&area).map(|p| format!("lib/{p}")));
         if let Some(name) = inside.filter(|n| n != "suite.toml") {
-            files.push(SuiteFile { path: name, content: read(&path)? });
+            files.push(SuiteFile {
+                path: name,
+                content: read(&path)?,
+            });
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     for case in &spec.case {
         if !files.iter().any(|f| f.path == case.script) {
-            return Err(format!("suites/{dir}: case {} names {}, which is missing", case.name, case.script));
+            return Err(format!(
+                "suites/{dir}: case {} names {}, which is missing",
+                case.name, case.script
+            ));
         }
     }
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&(&spec, &files)).map_err(|e| e.to_string())?);
-    Ok(SuiteBundle { spec, files, digest: hex::encode(hash.finalize()) })
+    Ok(SuiteBundle {
+        spec,
+        files,
+        digest: hex::encode(hash.finalize()),
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +121,10 @@ mod tests {
     fn shipped_suites_load() {
         let suites = Suites::load().unwrap();
         for name in suites.names() {
-            assert!(!suites.get(name).unwrap().0.spec.case.is_empty(), "{name} has no case");
+            assert!(
+                !suites.get(name).unwrap().0.spec.case.is_empty(),
+                "{name} has no case"
+            );
         }
         assert!(suites.get("btrfs/smoke").is_some());
     }
@@ -113,6 +132,9 @@ mod tests {
     #[test]
     fn fragment_paths_are_relative_to_the_suite() {
         assert_eq!(join("btrfs/smoke", "../../kernel.config"), "kernel.config");
-        assert_eq!(join("btrfs/smoke", "kernel.config"), "btrfs/smoke/kernel.config");
+        assert_eq!(
+            join("btrfs/smoke", "kernel.config"),
+            "btrfs/smoke/kernel.config"
+        );
     }
 }

@@ -63,9 +63,17 @@ pub async fn log_window(
         return Ok(None);
     };
     drop(conn);
-    let read = app.store.read_log(attempt, epoch, name, offset, length).await;
+    let read = app
+        .store
+        .read_log(attempt, epoch, name, offset, length)
+        .await;
     let (bytes, total) = read.map_err(|e| AppError::Internal(e.to_string()))?;
-    Ok(Some(LogWindow { bytes, offset: offset.min(total), total, live }))
+    Ok(Some(LogWindow {
+        bytes,
+        offset: offset.min(total),
+        total,
+        live,
+    }))
 }
 
 pub async fn trees(app: &App) -> Result<Vec<Tree>, AppError> {
@@ -73,7 +81,10 @@ pub async fn trees(app: &App) -> Result<Vec<Tree>, AppError> {
 }
 
 pub async fn refs(app: &App, tree: &str, limit: usize) -> Result<Vec<RefInfo>, AppError> {
-    app.repos.refs(tree, limit).await.map_err(|e| AppError::repo(e, "/tree"))
+    app.repos
+        .refs(tree, limit)
+        .await
+        .map_err(|e| AppError::repo(e, "/tree"))
 }
 
 pub async fn workers(app: &App) -> Result<Vec<Worker>, AppError> {
@@ -89,7 +100,9 @@ pub async fn commit(app: &App, tree: &str, rev: &str) -> Result<Option<CommitInf
 }
 
 async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, AppError> {
-    let picture = Picture::load(&mut *conn, id).await.map_err(|e| AppError::Internal(format!("{e:#}")))?;
+    let picture = Picture::load(&mut *conn, id)
+        .await
+        .map_err(|e| AppError::Internal(format!("{e:#}")))?;
     let Some(picture) = picture else {
         return Ok(None);
     };
@@ -104,7 +117,10 @@ fn ended(row: &JobRow) -> Job {
         id: row.id,
         title: row.title.clone(),
         state: row.state.clone(),
-        sentence: outcome.as_ref().map(|o| outcome_sentence(o, row.request.find)).unwrap_or_default(),
+        sentence: outcome
+            .as_ref()
+            .map(|o| outcome_sentence(o, row.request.find))
+            .unwrap_or_default(),
         request: row.request.0.clone(),
         range: row.range.0.clone(),
         left: match &outcome {
@@ -137,8 +153,16 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     }
     job.stage_ms = stage_ms;
     count(picture, &mut job.cost);
-    job.candidates = picture.sites.keys().map(|p| candidate(picture, *p)).collect();
-    let settled = picture.sites.keys().filter(|p| picture.mark(**p).is_some()).count();
+    job.candidates = picture
+        .sites
+        .keys()
+        .map(|p| candidate(picture, *p))
+        .collect();
+    let settled = picture
+        .sites
+        .keys()
+        .filter(|p| picture.mark(**p).is_some())
+        .count();
     job.step = settled;
     let (left, more) = remaining(picture);
     if job.outcome.is_none() {
@@ -146,9 +170,8 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         job.steps = settled + more;
         job.sentence = running_sentence(picture, left, settled, more);
         let done_ms = job.cost.build_ms + job.cost.test_ms;
-        job.eta_s = (settled > 0).then(|| {
-            u64::try_from(done_ms).unwrap_or(0) / 1000 * more as u64 / settled as u64
-        });
+        job.eta_s = (settled > 0)
+            .then(|| u64::try_from(done_ms).unwrap_or(0) / 1000 * more as u64 / settled as u64);
     }
     job
 }
@@ -163,9 +186,12 @@ fn remaining(picture: &Picture) -> (usize, usize) {
         .filter(|p| picture.mark(*p).is_none())
         .count();
     match firstbad_bisect::plan(&picture.graph, bad, &picture.history(), &picture.policy(1)) {
-        Ok(Plan::Probe { left, steps_left, .. } | Plan::Wait { left, steps_left }) => {
-            (left.len(), steps_left as usize + open_ends)
-        }
+        Ok(
+            Plan::Probe {
+                left, steps_left, ..
+            }
+            | Plan::Wait { left, steps_left },
+        ) => (left.len(), steps_left as usize + open_ends),
         Ok(Plan::Done(Found::Culprit { .. })) => (1, 1),
         Ok(Plan::Done(Found::Range { nodes })) => (nodes.len(), 0),
         Err(_) => (0, 0),
@@ -243,17 +269,28 @@ fn candidate(picture: &Picture, position: i32) -> Candidate {
             })
             .collect(),
         metric: picture.metric(position),
-        reason: site.build.as_ref().map(|b| b.reason.clone()).unwrap_or_default(),
+        reason: site
+            .build
+            .as_ref()
+            .map(|b| b.reason.clone())
+            .unwrap_or_default(),
     }
 }
 
 fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize) -> String {
     if picture.job.state == "queued" {
-        return "Waiting for a worker: none has been seen yet; `firstbad worker` starts one.".to_owned();
+        return "Waiting for a worker: none has been seen yet; `firstbad worker` starts one."
+            .to_owned();
     }
-    let ends_open = picture.present_ends().into_iter().chain(picture.absent_ends());
+    let ends_open = picture
+        .present_ends()
+        .into_iter()
+        .chain(picture.absent_ends());
     if ends_open.into_iter().any(|p| picture.mark(p).is_none()) {
-        return format!("Testing both ends of {} candidates.", picture.job.range.revisions);
+        return format!(
+            "Testing both ends of {} candidates.",
+            picture.job.range.revisions
+        );
     }
     if left == 1 {
         return "One candidate is left: verifying it and its parent.".to_owned();
@@ -263,13 +300,29 @@ fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize)
 
 /// One sentence that tells an outcome.
 pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
-    let verb = if find == Find::Fix { "repaired it" } else { "broke it" };
+    let verb = if find == Find::Fix {
+        "repaired it"
+    } else {
+        "broke it"
+    };
     match outcome {
-        Outcome::Culprit { rev, subject, confidence, .. } => {
+        Outcome::Culprit {
+            rev,
+            subject,
+            confidence,
+            ..
+        } => {
             let short = rev.get(..12).unwrap_or(rev);
-            format!("{short} (\"{subject}\") {verb}, with {} confidence.", percent(*confidence))
+            format!(
+                "{short} (\"{subject}\") {verb}, with {} confidence.",
+                percent(*confidence)
+            )
         }
-        Outcome::Range { candidates, confidence, .. } => format!(
+        Outcome::Range {
+            candidates,
+            confidence,
+            ..
+        } => format!(
             "One of {} commits {verb} ({} confidence); the rest between them cannot be tested.",
             candidates.len(),
             percent(*confidence)

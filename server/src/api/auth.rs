@@ -28,9 +28,16 @@ pub fn make_token(id: &str) -> String {
 ///
 /// # Errors
 /// The database's; a text of another shape is refused as a protocol error.
-pub async fn put_token(conn: &mut PgConnection, name: &str, text: &str, scopes: &[&str]) -> sqlx::Result<()> {
+pub async fn put_token(
+    conn: &mut PgConnection,
+    name: &str,
+    text: &str,
+    scopes: &[&str],
+) -> sqlx::Result<()> {
     let Some((id, secret)) = split(text) else {
-        return Err(sqlx::Error::Protocol("token is not of the form fb_<id>_<secret>".to_owned()));
+        return Err(sqlx::Error::Protocol(
+            "token is not of the form fb_<id>_<secret>".to_owned(),
+        ));
     };
     let scopes: Vec<String> = scopes.iter().map(|s| (*s).to_owned()).collect();
     db::token::put(conn, id, name, &Sha256::digest(secret), &scopes).await
@@ -53,8 +60,14 @@ fn scope(path: &str) -> &'static str {
 }
 
 /// Lets reads pass and checks the bearer token of everything else.
-pub async fn require(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, AppError> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) || request.uri().path() == "/api/v1/jobs/preview" {
+pub async fn require(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, AppError> {
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        || request.uri().path() == "/api/v1/jobs/preview"
+    {
         return Ok(next.run(request).await);
     }
     let denied = |why: &str| AppError::refused(StatusCode::UNAUTHORIZED, "unauthorised", "", why);
@@ -64,7 +77,8 @@ pub async fn require(State(app): State<App>, mut request: Request, next: Next) -
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.strip_prefix("Bearer "))
         .ok_or_else(|| denied("this request needs a token: send `Authorization: Bearer fb_…`"))?;
-    let (id, secret) = split(token).ok_or_else(|| denied("the token is not of the form fb_<id>_<secret>"))?;
+    let (id, secret) =
+        split(token).ok_or_else(|| denied("the token is not of the form fb_<id>_<secret>"))?;
     let mut conn = app.pool.acquire().await?;
     let found = db::token::find(&mut conn, id).await?;
     drop(conn);
@@ -75,7 +89,12 @@ pub async fn require(State(app): State<App>, mut request: Request, next: Next) -
     let needed = scope(request.uri().path());
     if !found.scopes.iter().any(|s| s == needed) {
         let why = format!("the token {} lacks the scope {needed}", found.name);
-        return Err(AppError::refused(StatusCode::FORBIDDEN, "forbidden", "", why));
+        return Err(AppError::refused(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "",
+            why,
+        ));
     }
     request.extensions_mut().insert(Caller(found.name));
     Ok(next.run(request).await)

@@ -27,7 +27,10 @@ struct Checked {
     request: NewJob,
 }
 
-pub async fn preview(State(app): State<App>, Json(new): Json<NewJob>) -> Result<Json<Range>, AppError> {
+pub async fn preview(
+    State(app): State<App>,
+    Json(new): Json<NewJob>,
+) -> Result<Json<Range>, AppError> {
     Ok(Json(check(&app, new).await?.range))
 }
 
@@ -39,7 +42,11 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<Created>), AppError> {
     let key = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
     if key.is_some_and(|k| k.is_empty() || k.len() > 255) {
-        return Err(AppError::bad("bad-key", "/idempotency-key", "Idempotency-Key: use 1 to 255 characters"));
+        return Err(AppError::bad(
+            "bad-key",
+            "/idempotency-key",
+            "Idempotency-Key: use 1 to 255 characters",
+        ));
     }
     let body = serde_json::to_vec(&new).map_err(|e| AppError::Internal(e.to_string()))?;
     let digest = hex::encode(Sha256::digest(body));
@@ -67,7 +74,15 @@ pub async fn create(
         let known = joined(&app, key.unwrap_or_default(), &digest).await?;
         return known.ok_or_else(|| AppError::Internal("a job with this key vanished".to_owned()));
     };
-    db::audit(&mut tx, &who, "job submitted", Some(id), None, serde_json::json!({})).await?;
+    db::audit(
+        &mut tx,
+        &who,
+        "job submitted",
+        Some(id),
+        None,
+        serde_json::json!({}),
+    )
+    .await?;
     tx.commit().await?;
     app.wake();
     Ok((StatusCode::CREATED, Json(created(id, true))))
@@ -91,24 +106,44 @@ pub async fn cancel(
         ));
     }
     db::attempt::cancel_for_job(&mut tx, id).await?;
-    db::audit(&mut tx, &who, "job cancelled", Some(id), None, serde_json::json!({})).await?;
+    db::audit(
+        &mut tx,
+        &who,
+        "job cancelled",
+        Some(id),
+        None,
+        serde_json::json!({}),
+    )
+    .await?;
     tx.commit().await?;
     app.wake();
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn created(id: i64, created: bool) -> Created {
-    Created { id, url: format!("/jobs/{id}"), created }
+    Created {
+        id,
+        url: format!("/jobs/{id}"),
+        created,
+    }
 }
 
-async fn joined(app: &App, key: &str, digest: &str) -> Result<Option<(StatusCode, Json<Created>)>, AppError> {
+async fn joined(
+    app: &App,
+    key: &str,
+    digest: &str,
+) -> Result<Option<(StatusCode, Json<Created>)>, AppError> {
     match db::job::by_key(&mut *app.pool.acquire().await?, key).await? {
         None => Ok(None),
-        Some((id, known)) if known == digest => Ok(Some((StatusCode::OK, Json(created(id, false))))),
+        Some((id, known)) if known == digest => {
+            Ok(Some((StatusCode::OK, Json(created(id, false)))))
+        }
         Some((id, _)) => Err(AppError::bad(
             "idempotency-conflict",
             "/idempotency-key",
-            format!("Idempotency-Key: job {id} was made with this key and another body; use a new key"),
+            format!(
+                "Idempotency-Key: job {id} was made with this key and another body; use a new key"
+            ),
         )),
     }
 }
@@ -124,7 +159,13 @@ fn title(checked: &Checked) -> String {
         (Signal::Crash { title }, _) => format!("crashes with {title}"),
         (Signal::Metric { name, threshold }, _) => format!("moves {name} across {threshold}"),
     };
-    format!("{} {what} between {} and {} in {}", request.suite, request.good.join(", "), request.bad, request.tree)
+    format!(
+        "{} {what} between {} and {} in {}",
+        request.suite,
+        request.good.join(", "),
+        request.bad,
+        request.tree
+    )
 }
 
 async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
@@ -138,7 +179,10 @@ async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
         let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
-    let commits = app.repos.range(&new.tree, &good, &bad, new.first_parent, &new.paths).await;
+    let commits = app
+        .repos
+        .range(&new.tree, &good, &bad, new.first_parent, &new.paths)
+        .await;
     let commits = commits.map_err(|e| AppError::repo(e, "/bad"))?;
     let candidates = commits.iter().filter(|c| c.eligible).count();
     if candidates == 0 {
@@ -152,7 +196,11 @@ async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
         return Err(AppError::bad(
             "range-too-large",
             "/good",
-            format!("good: {} commits lie between the ends, at most {} are searched; give a later good", commits.len(), limits::RANGE_REVISIONS),
+            format!(
+                "good: {} commits lie between the ends, at most {} are searched; give a later good",
+                commits.len(),
+                limits::RANGE_REVISIONS
+            ),
         ));
     }
     let range = Range {
@@ -166,13 +214,28 @@ async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
     revisions.extend(rows(commits)?);
     let mut request = new;
     request.skip = resolve_all(app, &request.tree, &request.skip, "/skip").await?;
-    Ok(Checked { tree_id: tree.id, range, revisions, suite: suite.0, config, request })
+    Ok(Checked {
+        tree_id: tree.id,
+        range,
+        revisions,
+        suite: suite.0,
+        config,
+        request,
+    })
 }
 
 fn check_suite(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), AppError> {
     let known = || app.suites.names().collect::<Vec<_>>().join(", ");
     let (suite, fragments) = app.suites.get(&new.suite).ok_or_else(|| {
-        AppError::bad("unknown-suite", "/suite", format!("suite: there is no suite {:?}; there are {}", new.suite, known()))
+        AppError::bad(
+            "unknown-suite",
+            "/suite",
+            format!(
+                "suite: there is no suite {:?}; there are {}",
+                new.suite,
+                known()
+            ),
+        )
     })?;
     for (i, case) in new.cases.iter().enumerate() {
         if !suite.spec.case.iter().any(|c| &c.name == case) {
@@ -180,7 +243,11 @@ fn check_suite(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), 
             return Err(AppError::bad(
                 "unknown-case",
                 &format!("/cases/{i}"),
-                format!("cases: {} has no case {case:?}; it has {}", new.suite, cases.join(", ")),
+                format!(
+                    "cases: {} has no case {case:?}; it has {}",
+                    new.suite,
+                    cases.join(", ")
+                ),
             ));
         }
     }
@@ -189,36 +256,59 @@ fn check_suite(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), 
 
 fn check_numbers(new: &NewJob) -> Result<(), AppError> {
     if new.good.is_empty() {
-        return Err(AppError::bad("no-good", "/good", "good: name at least one revision without the behaviour"));
+        return Err(AppError::bad(
+            "no-good",
+            "/good",
+            "good: name at least one revision without the behaviour",
+        ));
     }
     if !(1..=8).contains(&new.vcpus) {
         return Err(AppError::bad("bad-vcpus", "/vcpus", "vcpus: use 1 to 8"));
     }
     if new.runs > 200 {
-        return Err(AppError::bad("bad-runs", "/runs", "runs: use 0 (decided from the bad end) to 200"));
+        return Err(AppError::bad(
+            "bad-runs",
+            "/runs",
+            "runs: use 0 (decided from the bad end) to 200",
+        ));
     }
     if let Signal::Metric { threshold, .. } = &new.signal
         && !threshold.is_finite()
     {
-        return Err(AppError::bad("bad-threshold", "/signal/threshold", "signal.threshold: use a finite number"));
+        return Err(AppError::bad(
+            "bad-threshold",
+            "/signal/threshold",
+            "signal.threshold: use a finite number",
+        ));
     }
     Ok(())
 }
 
 fn check_config(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppError> {
     let base = new.config.base.clone().unwrap_or(ConfigBase::Tinyconfig);
-    let size = new.config.fragment.len() + if let ConfigBase::File(text) = &base { text.len() } else { 0 };
+    let size = new.config.fragment.len()
+        + if let ConfigBase::File(text) = &base {
+            text.len()
+        } else {
+            0
+        };
     if size > limits::CONFIG_BYTES {
         return Err(AppError::refused(
             StatusCode::PAYLOAD_TOO_LARGE,
             "config-too-large",
             "/config",
-            format!("config: {size} bytes, at most {} are taken", limits::CONFIG_BYTES),
+            format!(
+                "config: {size} bytes, at most {} are taken",
+                limits::CONFIG_BYTES
+            ),
         ));
     }
     let mut fragments = suite.to_vec();
     if !new.config.fragment.trim().is_empty() {
-        fragments.push(Fragment { name: "user".to_owned(), text: new.config.fragment.clone() });
+        fragments.push(Fragment {
+            name: "user".to_owned(),
+            text: new.config.fragment.clone(),
+        });
     }
     Ok(ConfigRequest { base, fragments })
 }
@@ -226,7 +316,11 @@ fn check_config(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppEr
 async fn check_config_symbols(app: &App, new: &NewJob, bad: &str) -> Result<(), AppError> {
     let pointer = "/config/fragment";
     let symbols = Repos::parse_fragment(&new.config.fragment).map_err(|(line, why)| {
-        AppError::bad("bad-fragment", pointer, format!("config.fragment: line {line}: {why}"))
+        AppError::bad(
+            "bad-fragment",
+            pointer,
+            format!("config.fragment: line {line}: {why}"),
+        )
     })?;
     if symbols.is_empty() {
         return Ok(());
@@ -239,40 +333,69 @@ async fn check_config_symbols(app: &App, new: &NewJob, bad: &str) -> Result<(), 
     Err(AppError::bad(
         "unknown-symbol",
         pointer,
-        format!("config.fragment: no Kconfig file at the bad end defines {}; check the spelling", unknown.join(", ")),
+        format!(
+            "config.fragment: no Kconfig file at the bad end defines {}; check the spelling",
+            unknown.join(", ")
+        ),
     ))
 }
 
-async fn resolve_all(app: &App, tree: &str, refs: &[String], pointer: &str) -> Result<Vec<String>, AppError> {
+async fn resolve_all(
+    app: &App,
+    tree: &str,
+    refs: &[String],
+    pointer: &str,
+) -> Result<Vec<String>, AppError> {
     let mut revs = Vec::new();
     for (i, reference) in refs.iter().enumerate() {
         let resolved = app.repos.resolve(tree, reference).await;
-        revs.push(resolved.map_err(|e| AppError::repo(e, &format!("{pointer}/{i}")))?.rev);
+        revs.push(
+            resolved
+                .map_err(|e| AppError::repo(e, &format!("{pointer}/{i}")))?
+                .rev,
+        );
     }
     Ok(revs)
 }
 
 async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), AppError> {
-    let bad = app.repos.resolve(&new.tree, &new.bad).await.map_err(|e| AppError::repo(e, "/bad"))?.rev;
+    let bad = app
+        .repos
+        .resolve(&new.tree, &new.bad)
+        .await
+        .map_err(|e| AppError::repo(e, "/bad"))?
+        .rev;
     let good = resolve_all(app, &new.tree, &new.good, "/good").await?;
     for (i, rev) in good.iter().enumerate() {
         let pointer = format!("/good/{i}");
         let name = &new.good[i];
         if *rev == bad {
-            let why = format!("good: {name} and bad {} are the same commit {rev}; there is nothing between them", new.bad);
+            let why = format!(
+                "good: {name} and bad {} are the same commit {rev}; there is nothing between them",
+                new.bad
+            );
             return Err(AppError::bad("empty-range", &pointer, why));
         }
         let inside = app.repos.is_ancestor(&new.tree, rev, &bad).await;
         if inside.map_err(|e| AppError::repo(e, &pointer))? {
             continue;
         }
-        let base = app.repos.merge_base(&new.tree, rev, &bad).await.map_err(|e| AppError::repo(e, &pointer))?;
+        let base = app
+            .repos
+            .merge_base(&new.tree, rev, &bad)
+            .await
+            .map_err(|e| AppError::repo(e, &pointer))?;
         let advice = match base {
-            Some(base) if base == bad => "good is newer than bad: swap them, or use --find fix".to_owned(),
+            Some(base) if base == bad => {
+                "good is newer than bad: swap them, or use --find fix".to_owned()
+            }
             Some(base) => format!("test their merge base first: --good {base}"),
             None => "they share no history".to_owned(),
         };
-        let why = format!("good: {name} is not an ancestor of bad {}; {advice}", new.bad);
+        let why = format!(
+            "good: {name} is not an ancestor of bad {}; {advice}",
+            new.bad
+        );
         return Err(AppError::bad("not-an-ancestor", &pointer, why));
     }
     Ok((good, bad))
@@ -304,7 +427,11 @@ fn rows(commits: Vec<RangeCommit>) -> Result<Vec<RevisionRow>, AppError> {
             position: number(i)?,
             rev: commit.rev,
             tree_oid: commit.tree_oid,
-            parents: commit.parents.iter().map(|p| number(*p as usize)).collect::<Result<_, _>>()?,
+            parents: commit
+                .parents
+                .iter()
+                .map(|p| number(*p as usize))
+                .collect::<Result<_, _>>()?,
             subject: commit.subject,
             author: commit.author,
             eligible: commit.eligible,

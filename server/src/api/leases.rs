@@ -21,7 +21,15 @@ pub async fn stale(app: &App, fence: &Fence, what: &str) -> AppError {
     if let Ok(mut conn) = app.pool.acquire().await {
         let detail = serde_json::json!({ "write": what, "epoch": fence.epoch });
         let who = fence.worker.to_string();
-        let audited = db::audit(&mut conn, &who, "stale write refused", None, Some(fence.attempt), detail).await;
+        let audited = db::audit(
+            &mut conn,
+            &who,
+            "stale write refused",
+            None,
+            Some(fence.attempt),
+            detail,
+        )
+        .await;
         if let Err(error) = audited {
             tracing::warn!(%error, "could not record a stale write");
         }
@@ -39,18 +47,31 @@ pub fn same_database(app: &App, fence: &Fence) -> bool {
     fence.incarnation == app.incarnation
 }
 
-pub async fn register(State(app): State<App>, Json(new): Json<Register>) -> Result<Json<Registered>, AppError> {
+pub async fn register(
+    State(app): State<App>,
+    Json(new): Json<Register>,
+) -> Result<Json<Registered>, AppError> {
     if new.name.is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control) {
-        return Err(AppError::bad("bad-name", "/name", "name: use 1 to 100 printable characters"));
+        return Err(AppError::bad(
+            "bad-name",
+            "/name",
+            "name: use 1 to 100 printable characters",
+        ));
     }
     let mut conn = app.pool.acquire().await?;
     db::worker::register(&mut conn, new.worker, &new.name, &new.caps).await?;
     app.wake();
-    Ok(Json(Registered { incarnation: app.incarnation, timing: app.timing }))
+    Ok(Json(Registered {
+        incarnation: app.incarnation,
+        timing: app.timing,
+    }))
 }
 
 /// Waits up to the long-poll time for work; 204 when there is none.
-pub async fn lease(State(app): State<App>, Json(request): Json<LeaseRequest>) -> Result<Response, AppError> {
+pub async fn lease(
+    State(app): State<App>,
+    Json(request): Json<LeaseRequest>,
+) -> Result<Response, AppError> {
     let deadline = Instant::now() + Duration::from_millis(app.timing.long_poll_ms);
     let poll = Duration::from_millis(app.timing.tick_ms);
     let mut changes = app.changes();
@@ -97,7 +118,10 @@ async fn try_lease(app: &App, request: &LeaseRequest) -> Result<Option<Lease>, A
     }))
 }
 
-pub async fn renew(State(app): State<App>, Json(renew): Json<Renew>) -> Result<Json<Renewed>, AppError> {
+pub async fn renew(
+    State(app): State<App>,
+    Json(renew): Json<Renew>,
+) -> Result<Json<Renewed>, AppError> {
     let stage: String = renew.stage.chars().take(40).collect();
     let mut conn = app.pool.acquire().await?;
     db::worker::seen(&mut conn, renew.fence.worker).await?;
@@ -109,9 +133,14 @@ pub async fn renew(State(app): State<App>, Json(renew): Json<Renew>) -> Result<J
     Ok(Json(Renewed { cancel: false }))
 }
 
-pub async fn stage(State(app): State<App>, Json(end): Json<StageEnd>) -> Result<StatusCode, AppError> {
+pub async fn stage(
+    State(app): State<App>,
+    Json(end): Json<StageEnd>,
+) -> Result<StatusCode, AppError> {
     let mut tx = app.pool.begin().await?;
-    if !same_database(&app, &end.fence) || db::lease::hold(&mut tx, &end.fence).await? == Fenced::Stale {
+    if !same_database(&app, &end.fence)
+        || db::lease::hold(&mut tx, &end.fence).await? == Fenced::Stale
+    {
         return Err(stale(&app, &end.fence, "stage").await);
     }
     let name: String = end.stage.chars().take(40).collect();
@@ -122,7 +151,10 @@ pub async fn stage(State(app): State<App>, Json(end): Json<StageEnd>) -> Result<
 }
 
 /// Ends an attempt. The same report again is answered like the first time.
-pub async fn finish(State(app): State<App>, Json(request): Json<FinishRequest>) -> Result<StatusCode, AppError> {
+pub async fn finish(
+    State(app): State<App>,
+    Json(request): Json<FinishRequest>,
+) -> Result<StatusCode, AppError> {
     let fence = &request.fence;
     if !same_database(&app, fence) {
         return Err(stale(&app, fence, "finish").await);
@@ -138,7 +170,15 @@ pub async fn finish(State(app): State<App>, Json(request): Json<FinishRequest>) 
             }
             let who = fence.worker.to_string();
             let detail = serde_json::json!({ "what": what });
-            db::audit(&mut tx, &who, "infrastructure", None, Some(fence.attempt), detail).await?;
+            db::audit(
+                &mut tx,
+                &who,
+                "infrastructure",
+                None,
+                Some(fence.attempt),
+                detail,
+            )
+            .await?;
             tx.commit().await?;
             app.wake();
             return Ok(StatusCode::NO_CONTENT);

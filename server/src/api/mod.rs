@@ -37,7 +37,9 @@ pub fn router(app: &App) -> Router<App> {
         .route("/attempts/renew", post(leases::renew))
         .route("/attempts/stage", post(leases::stage))
         .route("/attempts/finish", post(leases::finish))
-        .layer(DefaultBodyLimit::max(limits::PATCH_BYTES + limits::JSON_BODY_BYTES));
+        .layer(DefaultBodyLimit::max(
+            limits::PATCH_BYTES + limits::JSON_BODY_BYTES,
+        ));
     let bytes = Router::new()
         .route("/attempts/log", put(uploads::log))
         .layer(DefaultBodyLimit::max(limits::CHUNK_BYTES))
@@ -49,6 +51,9 @@ pub fn router(app: &App) -> Router<App> {
     Router::new().nest(
         "/api/v1",
         json.merge(bytes)
-            .route_layer(axum::middleware::from_fn_with_state(app.clone(), auth::require)),
+            .route_layer(axum::middleware::from_fn_with_state(
+                app.clone(),
+                auth::require,
+            )),
     )
 }

@@ -21,13 +21,17 @@ pub struct JobsQuery {
     state: Option<String>,
 }
 
-pub async fn jobs(State(app): State<App>, Query(q): Query<JobsQuery>) -> Result<Json<Vec<Job>>, AppError> {
+pub async fn jobs(
+    State(app): State<App>,
+    Query(q): Query<JobsQuery>,
+) -> Result<Json<Vec<Job>>, AppError> {
     Ok(Json(view::jobs(&app, q.state.as_deref()).await?))
 }
 
 pub async fn job(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Job>, AppError> {
     let job = view::job(&app, id).await?;
-    job.map(Json).ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
+    job.map(Json)
+        .ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
 }
 
 pub async fn report(State(app): State<App>, Path(id): Path<i64>) -> Result<Response, AppError> {
@@ -36,7 +40,10 @@ pub async fn report(State(app): State<App>, Path(id): Path<i64>) -> Result<Respo
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
-pub async fn attempt(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Attempt>, AppError> {
+pub async fn attempt(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+) -> Result<Json<Attempt>, AppError> {
     let attempt = view::attempt(&app, id).await?;
     attempt
         .map(Json)
@@ -61,21 +68,34 @@ pub async fn log(
 ) -> Result<Response, AppError> {
     let length = firstbad_api::limits::CHUNK_BYTES as u64;
     let window = view::log_window(&app, id, &name, query.offset, length).await?;
-    let window = window.ok_or_else(|| AppError::not_found(format!("attempt {id} has no log {name:?} yet")))?;
+    let window = window
+        .ok_or_else(|| AppError::not_found(format!("attempt {id} has no log {name:?} yet")))?;
     Ok((
         [
             (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-            (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
-            (header::HeaderName::from_static("x-log-total"), window.total.to_string()),
-            (header::HeaderName::from_static("x-log-live"), window.live.to_string()),
+            (
+                header::CONTENT_SECURITY_POLICY,
+                "sandbox; default-src 'none'".to_owned(),
+            ),
+            (
+                header::HeaderName::from_static("x-log-total"),
+                window.total.to_string(),
+            ),
+            (
+                header::HeaderName::from_static("x-log-live"),
+                window.live.to_string(),
+            ),
         ],
         window.bytes,
     )
         .into_response())
 }
 
-pub async fn artefact(State(app): State<App>, Path(sha256): Path<String>) -> Result<Response, AppError> {
+pub async fn artefact(
+    State(app): State<App>,
+    Path(sha256): Path<String>,
+) -> Result<Response, AppError> {
     let missing = || AppError::not_found("there is no such artefact");
     if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(missing());
@@ -90,7 +110,10 @@ pub async fn artefact(State(app): State<App>, Path(sha256): Path<String>) -> Res
             (header::CONTENT_TYPE, "application/octet-stream"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::CONTENT_DISPOSITION, "attachment"),
-            (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+            (
+                header::CONTENT_SECURITY_POLICY,
+                "sandbox; default-src 'none'",
+            ),
         ],
         Body::from_stream(ReaderStream::new(file)),
     )

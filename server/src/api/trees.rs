@@ -15,7 +15,10 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<Tree>>, AppError> {
 }
 
 /// Registers a tree after a successful first fetch: a tree that cannot be fetched changes nothing.
-pub async fn create(State(app): State<App>, Json(new): Json<NewTree>) -> Result<(StatusCode, Json<Tree>), AppError> {
+pub async fn create(
+    State(app): State<App>,
+    Json(new): Json<NewTree>,
+) -> Result<(StatusCode, Json<Tree>), AppError> {
     if !valid_name(&new.name) {
         return Err(AppError::bad(
             "bad-name",
@@ -23,13 +26,22 @@ pub async fn create(State(app): State<App>, Json(new): Json<NewTree>) -> Result<
             "name: use 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
         ));
     }
-    if db::tree::find(&mut *app.pool.acquire().await?, &new.name).await?.is_some() {
+    if db::tree::find(&mut *app.pool.acquire().await?, &new.name)
+        .await?
+        .is_some()
+    {
         return Err(taken(&new.name));
     }
-    app.repos.fetch(&new.name, &new.url).await.map_err(|e| AppError::repo(e, "/url"))?;
+    app.repos
+        .fetch(&new.name, &new.url)
+        .await
+        .map_err(|e| AppError::repo(e, "/url"))?;
     let refs = count_refs(&app, &new.name).await?;
     let mut conn = app.pool.acquire().await?;
-    if db::tree::insert(&mut conn, &new.name, &new.url, refs).await?.is_none() {
+    if db::tree::insert(&mut conn, &new.name, &new.url, refs)
+        .await?
+        .is_none()
+    {
         return Err(taken(&new.name));
     }
     let tree = db::tree::find(&mut conn, &new.name).await?;
@@ -37,7 +49,10 @@ pub async fn create(State(app): State<App>, Json(new): Json<NewTree>) -> Result<
         .ok_or_else(|| AppError::not_found("the tree was removed meanwhile"))
 }
 
-pub async fn fetch(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Tree>, AppError> {
+pub async fn fetch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Tree>, AppError> {
     let tree = get(&app, &name).await?;
     if let Err(error) = app.repos.fetch(&name, &tree.url).await {
         let mut conn = app.pool.acquire().await?;
@@ -49,7 +64,10 @@ pub async fn fetch(State(app): State<App>, Path(name): Path<String>) -> Result<J
     Ok(Json(get(&app, &name).await?))
 }
 
-pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, AppError> {
+pub async fn remove(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AppError> {
     get(&app, &name).await?;
     let mut conn = app.pool.acquire().await?;
     let jobs = db::tree::job_count(&mut conn, &name).await?;
@@ -63,7 +81,10 @@ pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<
     }
     db::tree::delete(&mut conn, &name).await?;
     drop(conn);
-    app.repos.remove(&name).await.map_err(|e| AppError::repo(e, "/name"))?;
+    app.repos
+        .remove(&name)
+        .await
+        .map_err(|e| AppError::repo(e, "/name"))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -89,7 +110,11 @@ pub async fn get(app: &App, name: &str) -> Result<Tree, AppError> {
     if let Some(tree) = db::tree::find(&mut conn, name).await? {
         return Ok(tree);
     }
-    let known: Vec<String> = db::tree::list(&mut conn).await?.into_iter().map(|t| t.name).collect();
+    let known: Vec<String> = db::tree::list(&mut conn)
+        .await?
+        .into_iter()
+        .map(|t| t.name)
+        .collect();
     let hint = if known.is_empty() {
         "none is registered yet: `firstbad tree add NAME URL`".to_owned()
     } else {
@@ -104,7 +129,11 @@ pub async fn get(app: &App, name: &str) -> Result<Tree, AppError> {
 }
 
 async fn count_refs(app: &App, name: &str) -> Result<i64, AppError> {
-    let refs = app.repos.refs(name, usize::MAX).await.map_err(|e| AppError::repo(e, "/url"))?;
+    let refs = app
+        .repos
+        .refs(name, usize::MAX)
+        .await
+        .map_err(|e| AppError::repo(e, "/url"))?;
     Ok(i64::try_from(refs.len()).unwrap_or(i64::MAX))
 }
 

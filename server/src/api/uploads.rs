@@ -25,11 +25,17 @@ fn fence(query: &UploadQuery) -> Fence {
 fn check_name(name: &str) -> Result<(), AppError> {
     let ok = (1..=64).contains(&name.len())
         && !name.starts_with('.')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if ok {
         Ok(())
     } else {
-        Err(AppError::bad("bad-name", "/name", "name: use 1 to 64 of letters, digits, '.', '_' and '-'"))
+        Err(AppError::bad(
+            "bad-name",
+            "/name",
+            "name: use 1 to 64 of letters, digits, '.', '_' and '-'",
+        ))
     }
 }
 
@@ -52,16 +58,29 @@ fn refused(error: StoreError) -> AppError {
             "/offset",
             format!("offset: the next byte expected is {expected}"),
         ),
+        StoreError::Conflict { offset } => AppError::refused(
+            StatusCode::CONFLICT,
+            "log-conflict",
+            "/offset",
+            format!("offset: other bytes are stored at {offset} already"),
+        ),
         StoreError::TooLarge => AppError::refused(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             "",
             "the file is larger than the limit for one artefact or log",
         ),
-        StoreError::Mismatch => AppError::bad("hash-mismatch", "/sha256", "sha256: the bytes received have another hash"),
-        StoreError::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => {
-            AppError::refused(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "", "the server's disk is full")
-        }
+        StoreError::Mismatch => AppError::bad(
+            "hash-mismatch",
+            "/sha256",
+            "sha256: the bytes received have another hash",
+        ),
+        StoreError::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => AppError::refused(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "disk-full",
+            "",
+            "the server's disk is full",
+        ),
         StoreError::Io(e) => AppError::Internal(e.to_string()),
     }
 }
@@ -94,8 +113,14 @@ pub async fn artefact(
     check_name(&query.name)?;
     let fence = fence(&query);
     check(&app, &fence, "artefact").await?;
-    let stream = body.into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
-    let bytes = app.store.put_artefact(&query.sha256, stream).await.map_err(refused)?;
+    let stream = body
+        .into_data_stream()
+        .map(|chunk| chunk.map_err(std::io::Error::other));
+    let bytes = app
+        .store
+        .put_artefact(&query.sha256, stream)
+        .await
+        .map_err(refused)?;
     let mut tx = app.pool.begin().await?;
     if db::lease::hold(&mut tx, &fence).await? == Fenced::Stale {
         return Err(stale(&app, &fence, "artefact").await);

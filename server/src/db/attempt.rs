@@ -115,11 +115,12 @@ pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Attem
     .bind(id)
     .fetch_all(&mut *conn)
     .await?;
-    let artefacts: Vec<(String, String, i64)> =
-        sqlx::query_as("SELECT name, sha256, bytes FROM artefact WHERE attempt_id = $1 ORDER BY name")
-            .bind(id)
-            .fetch_all(&mut *conn)
-            .await?;
+    let artefacts: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT name, sha256, bytes FROM artefact WHERE attempt_id = $1 ORDER BY name",
+    )
+    .bind(id)
+    .fetch_all(&mut *conn)
+    .await?;
     let logs: Vec<String> =
         sqlx::query_scalar("SELECT DISTINCT name FROM log WHERE attempt_id = $1 ORDER BY name")
             .bind(id)
@@ -155,14 +156,22 @@ pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Attem
             .collect(),
         artefacts: artefacts
             .into_iter()
-            .map(|(name, sha256, bytes)| Artefact { name, sha256, bytes })
+            .map(|(name, sha256, bytes)| Artefact {
+                name,
+                sha256,
+                bytes,
+            })
             .collect(),
         logs,
     }))
 }
 
 /// The newest epoch that wrote this log, and whether the attempt still runs.
-pub async fn log_epoch(conn: &mut PgConnection, id: i64, name: &str) -> sqlx::Result<Option<(i32, bool)>> {
+pub async fn log_epoch(
+    conn: &mut PgConnection,
+    id: i64,
+    name: &str,
+) -> sqlx::Result<Option<(i32, bool)>> {
     sqlx::query_as(
         "SELECT l.epoch, a.state = 'leased' FROM log l JOIN attempt a ON a.id = l.attempt_id
           WHERE l.attempt_id = $1 AND l.name = $2 ORDER BY l.epoch DESC LIMIT 1",
@@ -175,17 +184,23 @@ pub async fn log_epoch(conn: &mut PgConnection, id: i64, name: &str) -> sqlx::Re
 
 /// Notes that a log exists; call after [`super::lease::hold`].
 pub async fn put_log(conn: &mut PgConnection, fence: &Fence, name: &str) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO log (attempt_id, epoch, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(fence.attempt)
-        .bind(fence.epoch)
-        .bind(name)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO log (attempt_id, epoch, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(fence.attempt)
+    .bind(fence.epoch)
+    .bind(name)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 /// Lists an artefact whose bytes are already stored; call after [`super::lease::hold`].
-pub async fn put_artefact(conn: &mut PgConnection, fence: &Fence, artefact: &Artefact) -> sqlx::Result<()> {
+pub async fn put_artefact(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    artefact: &Artefact,
+) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO artefact (attempt_id, name, sha256, bytes) VALUES ($1, $2, $3, $4)
          ON CONFLICT (attempt_id, name) DO UPDATE SET sha256 = $3, bytes = $4",
@@ -223,8 +238,10 @@ pub async fn newest_caps(
 
 /// Live workers that take tests.
 pub async fn live_workers(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM worker WHERE seen_at > now() - make_interval(secs => $1)")
-        .bind(ttl_ms as f64 / 1000.0)
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar(
+        "SELECT count(*) FROM worker WHERE seen_at > now() - make_interval(secs => $1)",
+    )
+    .bind(ttl_ms as f64 / 1000.0)
+    .fetch_one(conn)
+    .await
 }

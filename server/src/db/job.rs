@@ -102,7 +102,8 @@ pub async fn insert(
     .await?;
     let Some(id) = id else { return Ok(None) };
     for chunk in revisions.chunks(4096) {
-        let column = |f: fn(&RevisionRow) -> &str| chunk.iter().map(|r| f(r).to_owned()).collect::<Vec<_>>();
+        let column =
+            |f: fn(&RevisionRow) -> &str| chunk.iter().map(|r| f(r).to_owned()).collect::<Vec<_>>();
         // Parent lists differ in length, which a two-dimensional array cannot hold: as text.
         let parents: Vec<String> = chunk
             .iter()
@@ -148,10 +149,12 @@ pub async fn by_key(conn: &mut PgConnection, key: &str) -> sqlx::Result<Option<(
 
 /// Newest first, at most 200; only those in `state` when given.
 pub async fn list(conn: &mut PgConnection, state: Option<&str>) -> sqlx::Result<Vec<JobRow>> {
-    sqlx::query_as(job_query!("WHERE $1::text IS NULL OR j.state::text = $1 ORDER BY j.id DESC LIMIT 200"))
-        .bind(state)
-        .fetch_all(conn)
-        .await
+    sqlx::query_as(job_query!(
+        "WHERE $1::text IS NULL OR j.state::text = $1 ORDER BY j.id DESC LIMIT 200"
+    ))
+    .bind(state)
+    .fetch_all(conn)
+    .await
 }
 
 /// Ids of the jobs the planner looks at.
@@ -232,7 +235,12 @@ pub async fn start(
 }
 
 /// Ends an open job; false when it had ended already.
-pub async fn end(conn: &mut PgConnection, job: i64, state: &str, outcome: &Outcome) -> sqlx::Result<bool> {
+pub async fn end(
+    conn: &mut PgConnection,
+    job: i64,
+    state: &str,
+    outcome: &Outcome,
+) -> sqlx::Result<bool> {
     let rows = sqlx::query(
         "UPDATE job SET state = $2::job_state, outcome = $3, ended_at = now()
           WHERE id = $1 AND state IN ('queued', 'running')",
@@ -247,7 +255,10 @@ pub async fn end(conn: &mut PgConnection, job: i64, state: &str, outcome: &Outco
 }
 
 /// Milliseconds by stage over the attempts this job caused (reused ones excluded).
-pub async fn stage_ms(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<(String, String, i64)>> {
+pub async fn stage_ms(
+    conn: &mut PgConnection,
+    job: i64,
+) -> sqlx::Result<Vec<(String, String, i64)>> {
     sqlx::query_as(
         "SELECT a.kind::text, s.stage, sum(s.duration_ms)::bigint
            FROM stage s JOIN attempt a ON a.id = s.attempt_id

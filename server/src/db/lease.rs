@@ -91,7 +91,11 @@ pub async fn hold(conn: &mut PgConnection, fence: &Fence) -> sqlx::Result<Fenced
     .bind(fence.worker)
     .fetch_optional(conn)
     .await?;
-    Ok(if found.is_some() { Fenced::Done } else { Fenced::Stale })
+    Ok(if found.is_some() {
+        Fenced::Done
+    } else {
+        Fenced::Stale
+    })
 }
 
 /// Records the end of a stage; call after [`hold`] in the same transaction.
@@ -155,7 +159,11 @@ pub async fn already_finished(
 }
 
 /// Our failure: back to the queue, or held after too many.
-pub async fn infrastructure(conn: &mut PgConnection, fence: &Fence, what: &str) -> sqlx::Result<Fenced> {
+pub async fn infrastructure(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    what: &str,
+) -> sqlx::Result<Fenced> {
     let rows = sqlx::query(
         "UPDATE attempt SET infra_failures = infra_failures + 1, infra_what = $4,
                 state = CASE WHEN infra_failures + 1 >= $5 THEN 'held' ELSE 'ready' END::attempt_state,
@@ -215,5 +223,9 @@ pub async fn grace(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<u64> {
 }
 
 fn one(rows: u64) -> Fenced {
-    if rows == 1 { Fenced::Done } else { Fenced::Stale }
+    if rows == 1 {
+        Fenced::Done
+    } else {
+        Fenced::Stale
+    }
 }

@@ -41,14 +41,16 @@ pub async fn audit(
     attempt: Option<i64>,
     detail: serde_json::Value,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO audit (who, what, job_id, attempt_id, detail) VALUES ($1, $2, $3, $4, $5)")
-        .bind(who)
-        .bind(what)
-        .bind(job)
-        .bind(attempt)
-        .bind(detail)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO audit (who, what, job_id, attempt_id, detail) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(who)
+    .bind(what)
+    .bind(job)
+    .bind(attempt)
+    .bind(detail)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

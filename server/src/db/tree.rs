@@ -51,7 +51,12 @@ pub async fn find(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<Tr
 }
 
 /// Registers a tree that has been fetched; `None` when the name is taken.
-pub async fn insert(conn: &mut PgConnection, name: &str, url: &str, refs: i64) -> sqlx::Result<Option<i64>> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    name: &str,
+    url: &str,
+    refs: i64,
+) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
         "INSERT INTO tree (name, url, fetched_at, ref_count) VALUES ($1, $2, now(), $3)
          ON CONFLICT (name) DO NOTHING RETURNING id",
@@ -64,11 +69,13 @@ pub async fn insert(conn: &mut PgConnection, name: &str, url: &str, refs: i64) -
 }
 
 pub async fn fetched(conn: &mut PgConnection, name: &str, refs: i64) -> sqlx::Result<()> {
-    sqlx::query("UPDATE tree SET fetched_at = now(), fetch_error = NULL, ref_count = $2 WHERE name = $1")
-        .bind(name)
-        .bind(refs)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "UPDATE tree SET fetched_at = now(), fetch_error = NULL, ref_count = $2 WHERE name = $1",
+    )
+    .bind(name)
+    .bind(refs)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -83,10 +90,12 @@ pub async fn fetch_failed(conn: &mut PgConnection, name: &str, why: &str) -> sql
 
 /// Number of jobs on a tree.
 pub async fn job_count(conn: &mut PgConnection, name: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM job JOIN tree ON tree.id = job.tree_id WHERE tree.name = $1")
-        .bind(name)
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar(
+        "SELECT count(*) FROM job JOIN tree ON tree.id = job.tree_id WHERE tree.name = $1",
+    )
+    .bind(name)
+    .fetch_one(conn)
+    .await
 }
 
 pub async fn delete(conn: &mut PgConnection, name: &str) -> sqlx::Result<bool> {

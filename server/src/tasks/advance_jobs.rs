@@ -25,7 +25,11 @@ pub async fn tick(app: &App) -> anyhow::Result<()> {
     for id in open {
         match advance(app, id).await {
             Ok(changed) => moved |= changed,
-            Err(error) => tracing::error!(job = id, error = format!("{error:#}"), "could not advance the job"),
+            Err(error) => tracing::error!(
+                job = id,
+                error = format!("{error:#}"),
+                "could not advance the job"
+            ),
         }
     }
     if moved {
@@ -49,14 +53,28 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
         picture.job.toolset = Some(caps.0.toolset);
         picture.job.qemu_version = Some(caps.0.qemu_version);
     }
-    let workers = usize::try_from(db::attempt::live_workers(&mut tx, app.timing.ttl_ms).await?).unwrap_or(1);
-    let mut pass = Pass { picture: &picture, conn: &mut tx, workers: workers.max(1), enqueued: 0 };
+    let workers =
+        usize::try_from(db::attempt::live_workers(&mut tx, app.timing.ttl_ms).await?).unwrap_or(1);
+    let mut pass = Pass {
+        picture: &picture,
+        conn: &mut tx,
+        workers: workers.max(1),
+        enqueued: 0,
+    };
     let outcome = pass.step().await?;
     let mut changed = pass.enqueued > 0;
     if let Some(outcome) = outcome {
         db::job::end(&mut tx, id, "done", &outcome).await?;
         db::attempt::cancel_for_job(&mut tx, id).await?;
-        db::audit(&mut tx, "server", "job ended", Some(id), None, serde_json::to_value(&outcome)?).await?;
+        db::audit(
+            &mut tx,
+            "server",
+            "job ended",
+            Some(id),
+            None,
+            serde_json::to_value(&outcome)?,
+        )
+        .await?;
         changed = true;
     }
     tx.commit().await?;
@@ -81,14 +99,22 @@ impl Pass<'_> {
         }
         let picture = self.picture;
         let bad = Node::try_from(picture.bad())?;
-        let plan = firstbad_bisect::plan(&picture.graph, bad, &picture.history(), &picture.policy(self.workers));
+        let plan = firstbad_bisect::plan(
+            &picture.graph,
+            bad,
+            &picture.history(),
+            &picture.policy(self.workers),
+        );
         match plan {
-            Err(contradiction) => Ok(Some(Outcome::Unresolved { why: contradiction.to_string() })),
+            Err(contradiction) => Ok(Some(Outcome::Unresolved {
+                why: contradiction.to_string(),
+            })),
             Ok(Plan::Probe { probes, left, .. }) => {
                 self.carry_on(&left).await?;
                 for probe in probes {
                     let position = i32::try_from(probe.node)?;
-                    self.drive(position, self.clean_runs(), &probe.reason).await?;
+                    self.drive(position, self.clean_runs(), &probe.reason)
+                        .await?;
                 }
                 Ok(None)
             }
@@ -111,7 +137,8 @@ impl Pass<'_> {
             let position = i32::try_from(*node)?;
             let begun = self.picture.sites.contains_key(&position);
             if begun && self.picture.standing(position) == Standing::Running {
-                self.drive(position, self.clean_runs(), "still a candidate").await?;
+                self.drive(position, self.clean_runs(), "still a candidate")
+                    .await?;
             }
         }
         Ok(())
@@ -121,10 +148,20 @@ impl Pass<'_> {
     async fn ends(&mut self) -> anyhow::Result<Option<Outcome>> {
         let picture = self.picture;
         for position in picture.present_ends() {
-            self.drive(position, picture.calibration.wanted, "end that should show the behaviour").await?;
+            self.drive(
+                position,
+                picture.calibration.wanted,
+                "end that should show the behaviour",
+            )
+            .await?;
         }
         for position in picture.absent_ends() {
-            self.drive(position, self.clean_runs(), "end that should not show the behaviour").await?;
+            self.drive(
+                position,
+                self.clean_runs(),
+                "end that should not show the behaviour",
+            )
+            .await?;
         }
         if let Some(lost) = picture.lost_user_symbols() {
             return Ok(Some(Outcome::Unresolved {
@@ -134,7 +171,11 @@ impl Pass<'_> {
                 ),
             }));
         }
-        for position in picture.present_ends().into_iter().chain(picture.absent_ends()) {
+        for position in picture
+            .present_ends()
+            .into_iter()
+            .chain(picture.absent_ends())
+        {
             let name = self.end_name(position);
             match picture.standing(position) {
                 Standing::Unusable(why) => {
@@ -157,10 +198,17 @@ impl Pass<'_> {
         let picture = self.picture;
         for position in picture.present_ends() {
             let (present, absent, _) = picture.tally(position);
-            let wanted = if picture.job.request.runs > 0 { picture.job.request.runs } else { CALIBRATION_RUNS };
+            let wanted = if picture.job.request.runs > 0 {
+                picture.job.request.runs
+            } else {
+                CALIBRATION_RUNS
+            };
             if present == 0 && absent >= wanted {
                 return Some(Outcome::NotReproduced {
-                    why: format!("the {} does not show the behaviour in {absent} runs", self.end_name(position)),
+                    why: format!(
+                        "the {} does not show the behaviour in {absent} runs",
+                        self.end_name(position)
+                    ),
                     checks: self.end_checks(),
                 });
             }
@@ -168,7 +216,10 @@ impl Pass<'_> {
         for position in picture.absent_ends() {
             if let Standing::Present(why) = picture.standing(position) {
                 return Some(Outcome::NotReproduced {
-                    why: format!("the {} shows the behaviour too: {why}", self.end_name(position)),
+                    why: format!(
+                        "the {} shows the behaviour too: {why}",
+                        self.end_name(position)
+                    ),
                     checks: self.end_checks(),
                 });
             }
@@ -179,9 +230,14 @@ impl Pass<'_> {
     fn ends_settled(&self) -> bool {
         let picture = self.picture;
         let present = picture.present_ends().iter().all(|p| {
-            matches!(picture.standing(*p), Standing::Present(_)) && picture.calibration.needed.is_some()
+            matches!(picture.standing(*p), Standing::Present(_))
+                && picture.calibration.needed.is_some()
         });
-        present && picture.absent_ends().iter().all(|p| matches!(picture.standing(*p), Standing::Absent(_)))
+        present
+            && picture
+                .absent_ends()
+                .iter()
+                .all(|p| matches!(picture.standing(*p), Standing::Absent(_)))
     }
 
     fn end_name(&self, position: i32) -> String {
@@ -196,20 +252,32 @@ impl Pass<'_> {
     fn check(&self, name: &str, position: i32, present: bool) -> Check {
         let (shown, clean, _) = self.picture.tally(position);
         let total = shown + clean;
-        let passed = if present { shown > 0 } else { shown == 0 && clean > 0 };
+        let passed = if present {
+            shown > 0
+        } else {
+            shown == 0 && clean > 0
+        };
         let detail = if present {
             format!("{shown} of {total} runs show it")
         } else {
             format!("{clean} of {total} runs are clean")
         };
-        Check { name: name.to_owned(), passed, detail }
+        Check {
+            name: name.to_owned(),
+            passed,
+            detail,
+        }
     }
 
     fn end_checks(&self) -> Vec<Check> {
         let picture = self.picture;
         let mut checks = Vec::new();
         for position in picture.goods() {
-            checks.push(self.check(&self.end_name(position), position, picture.find() == Find::Fix));
+            checks.push(self.check(
+                &self.end_name(position),
+                position,
+                picture.find() == Find::Fix,
+            ));
         }
         let bad = picture.bad();
         checks.push(self.check(&self.end_name(bad), bad, picture.find() == Find::Regression));
@@ -220,24 +288,41 @@ impl Pass<'_> {
     async fn verify(&mut self, node: Node) -> anyhow::Result<Option<Outcome>> {
         let picture = self.picture;
         let position = i32::try_from(node)?;
-        let mut parents: Vec<i32> =
-            picture.graph.parents(node).iter().map(|p| i32::try_from(*p)).collect::<Result<_, _>>()?;
+        let mut parents: Vec<i32> = picture
+            .graph
+            .parents(node)
+            .iter()
+            .map(|p| i32::try_from(*p))
+            .collect::<Result<_, _>>()?;
         if picture.job.request.first_parent {
             parents.truncate(1);
         }
-        let parent_name = if parents.is_empty() { "parent (the good end)" } else { "parent" };
+        let parent_name = if parents.is_empty() {
+            "parent (the good end)"
+        } else {
+            "parent"
+        };
         if parents.is_empty() {
             parents = picture.goods();
         }
         let culprit_shows = picture.find() == Find::Regression;
         let calibration = picture.calibration;
-        let runs = |shows: bool| if shows { calibration.wanted } else { calibration.verify };
+        let runs = |shows: bool| {
+            if shows {
+                calibration.wanted
+            } else {
+                calibration.verify
+            }
+        };
         let mut waiting = false;
-        for (at, shows) in
-            std::iter::once((position, culprit_shows)).chain(parents.iter().map(|p| (*p, !culprit_shows)))
+        for (at, shows) in std::iter::once((position, culprit_shows))
+            .chain(parents.iter().map(|p| (*p, !culprit_shows)))
         {
             let (present, absent, _) = picture.tally(at);
-            if matches!(picture.standing(at), Standing::Unusable(_) | Standing::Held(_)) {
+            if matches!(
+                picture.standing(at),
+                Standing::Unusable(_) | Standing::Held(_)
+            ) {
                 continue;
             }
             if present + absent < runs(shows) {
@@ -263,7 +348,11 @@ impl Pass<'_> {
         let confidence = picture.confidence(&[node]);
         if checks.iter().any(|c| !c.passed) {
             // A parent that could not be judged: name what is left, never a guess.
-            return Ok(Some(Outcome::Range { candidates: self.named(&[node]), confidence, checks }));
+            return Ok(Some(Outcome::Range {
+                candidates: self.named(&[node]),
+                confidence,
+                checks,
+            }));
         }
         Ok(Some(Outcome::Culprit {
             rev: picture.rev(position).to_owned(),
@@ -297,22 +386,35 @@ impl Pass<'_> {
         let Some(site) = picture.sites.get(&position).filter(|s| s.build.is_some()) else {
             return self.enqueue_build(position, reason).await;
         };
-        let Some(BuildObservation::Built { signature, image_sha256, .. }) = &site.built else {
+        let Some(BuildObservation::Built {
+            signature,
+            image_sha256,
+            ..
+        }) = &site.built
+        else {
             return Ok(());
         };
         let (_, _, unusable) = picture.tally(position);
         let target = usize::try_from(runs + unusable)?;
-        let open = site.tests.iter().filter(|t| t.observation.is_none()).count();
-        let more = target.saturating_sub(site.tests.len()).min(self.workers.saturating_sub(open));
+        let open = site
+            .tests
+            .iter()
+            .filter(|t| t.observation.is_none())
+            .count();
+        let more = target
+            .saturating_sub(site.tests.len())
+            .min(self.workers.saturating_sub(open));
         for run in site.tests.len()..site.tests.len() + more {
-            self.enqueue_test(position, run, signature, image_sha256, reason).await?;
+            self.enqueue_test(position, run, signature, image_sha256, reason)
+                .await?;
         }
         Ok(())
     }
 
     async fn enqueue_build(&mut self, position: i32, reason: &str) -> anyhow::Result<()> {
         let job = &self.picture.job;
-        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&position), &job.toolchain) else {
+        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&position), &job.toolchain)
+        else {
             return Ok(());
         };
         let fixups = &job.request.fixups;
@@ -390,13 +492,23 @@ impl Pass<'_> {
             needs_toolset: Some(toolset),
             needs_qemu: Some(qemu),
         };
-        self.enqueue(position, i32::try_from(run)?, reason, &new).await
+        self.enqueue(position, i32::try_from(run)?, reason, &new)
+            .await
     }
 
-    async fn enqueue(&mut self, position: i32, run: i32, reason: &str, new: &NewAttempt<'_>) -> anyhow::Result<()> {
+    async fn enqueue(
+        &mut self,
+        position: i32,
+        run: i32,
+        reason: &str,
+        new: &NewAttempt<'_>,
+    ) -> anyhow::Result<()> {
         let (attempt, existed) = db::attempt::ensure(self.conn, new).await?;
         let job = self.picture.job.id;
-        db::job::insert_probe(self.conn, job, position, new.kind, run, attempt, existed, reason).await?;
+        db::job::insert_probe(
+            self.conn, job, position, new.kind, run, attempt, existed, reason,
+        )
+        .await?;
         self.enqueued += 1;
         Ok(())
     }

@@ -15,7 +15,15 @@ pub async fn tick(app: &App, after_outage: bool) -> sqlx::Result<u32> {
         match db::lease::expire(&mut conn, id).await {
             Ok(true) => {
                 moved += 1;
-                db::audit(&mut conn, "server", "lease expired", None, Some(id), serde_json::json!({})).await?;
+                db::audit(
+                    &mut conn,
+                    "server",
+                    "lease expired",
+                    None,
+                    Some(id),
+                    serde_json::json!({}),
+                )
+                .await?;
             }
             Ok(false) => {}
             Err(error) => tracing::error!(attempt = id, %error, "could not expire a lease"),
