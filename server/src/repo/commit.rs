@@ -1,0 +1,123 @@
+//! One commit: its facts, files and diff.
+
+use super::git::{self, Bound};
+use super::{RepoError, Repos, full_id};
+
+/// What a commit says and touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    pub rev: String,
+    pub subject: String,
+    /// `Name <mail>`.
+    pub author: String,
+    /// Commit time, unix seconds.
+    pub when: i64,
+    /// The message after the subject.
+    pub body: String,
+    pub parents: Vec<String>,
+    /// Against the first parent, at most 1,000.
+    pub files: Vec<FileStat>,
+}
+
+/// Lines changed in one file; none for a binary one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStat {
+    pub path: String,
+    pub added: Option<u32>,
+    pub removed: Option<u32>,
+}
+
+const FILES: usize = 1000;
+
+impl Repos {
+    /// Id of the source tree of a commit, given by its full id.
+    pub async fn tree_oid(&self, name: &str, rev: &str) -> Result<String, RepoError> {
+        let path = self.mirror(name)?;
+        let text = show(&path, rev, "%T").await?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Facts about a commit, given by its full id.
+    pub async fn commit(&self, name: &str, rev: &str) -> Result<CommitInfo, RepoError> {
+        let path = self.mirror(name)?;
+        let text = show(&path, rev, "%P%x00%ct%x00%an <%ae>%x00%s%x00%b").await?;
+        let mut fields = text.splitn(5, '\0').map(str::to_owned);
+        let mut next = || fields.next().unwrap_or_default();
+        let (parents, when, author, subject, body) = (next(), next(), next(), next(), next());
+        let mut diff = git::read(&path);
+        diff.args(["diff-tree", "-z", "-r", "--root", "--numstat"])
+            .args(["--no-ext-diff", "--no-textconv", "--no-renames"])
+            .args(["--no-commit-id", "-m", "--first-parent"])
+            .args(["--end-of-options", full_id(rev)?]);
+        let stat = git::expect(diff, None, Bound::WALK).await?;
+        Ok(CommitInfo {
+            rev: rev.to_owned(),
+            subject,
+            author,
+            when: when.parse().unwrap_or(0),
+            body: body.trim_end().to_owned(),
+            parents: parents.split_whitespace().map(str::to_owned).collect(),
+            files: String::from_utf8_lossy(&stat)
+                .split('\0')
+                .filter_map(parse_stat)
+                .take(FILES)
+                .collect(),
+        })
+    }
+
+    /// The diff of a commit against its first parent, cut at `max_bytes`.
+    pub async fn diff(&self, name: &str, rev: &str, max_bytes: usize) -> Result<String, RepoError> {
+        let path = self.mirror(name)?;
+        let mut diff = git::read(&path);
+        diff.args(["diff-tree", "-p", "-r", "--root", "--no-color"])
+            .args(["--no-ext-diff", "--no-textconv", "--no-commit-id"])
+            .args(["-m", "--first-parent"])
+            .args(["--end-of-options", full_id(rev)?]);
+        let bound = Bound {
+            bytes: max_bytes as u64,
+            ..Bound::WALK
+        };
+        let output = git::run(diff, None, bound).await?;
+        if !output.status.success() {
+            return Err(unknown(rev, &output));
+        }
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.cut {
+            text.push_str("\n[cut here: the diff is longer]\n");
+        }
+        Ok(text)
+    }
+}
+
+async fn show(path: &std::path::Path, rev: &str, format: &str) -> Result<String, RepoError> {
+    let mut log = git::read(path);
+    log.args(["log", "-1", "--no-show-signature", "--no-decorate"])
+        .args(["--encoding=UTF-8"])
+        .arg(format!("--format={format}"))
+        .args(["--end-of-options", full_id(rev)?]);
+    let output = git::run(log, None, Bound::QUICK).await?;
+    if !output.status.success() {
+        return Err(unknown(rev, &output));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn unknown(rev: &str, output: &git::Output) -> RepoError {
+    if output.stderr.contains("bad object") || output.stderr.contains("unknown revision") {
+        RepoError::UnknownRef {
+            reference: rev.to_owned(),
+        }
+    } else {
+        RepoError::Failed(format!("git: {}", output.complaint()))
+    }
+}
+
+fn parse_stat(line: &str) -> Option<FileStat> {
+    let mut fields = line.splitn(3, '\t');
+    let (added, removed, path) = (fields.next()?, fields.next()?, fields.next()?);
+    Some(FileStat {
+        path: path.to_owned(),
+        added: added.parse().ok(),
+        removed: removed.parse().ok(),
+    })
+}

@@ -1,0 +1,195 @@
+//! References and ancestry.
+
+use firstbad_api::tree::Resolved;
+
+use super::git::{self, Bound};
+use super::{RepoError, Repos, full_id, is_full_id};
+
+const REFERENCE_BYTES: usize = 200;
+
+/// One tag or branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefInfo {
+    /// Without `refs/tags/` or `refs/heads/`.
+    pub name: String,
+    /// The commit, tags peeled.
+    pub rev: String,
+    /// Unix seconds: of the tag if annotated, else of the commit.
+    pub when: i64,
+    /// Of the commit.
+    pub subject: String,
+}
+
+impl Repos {
+    /// The commit that a tag, a branch or an id (full, or at least 7 digits) names,
+    /// in this order; `~2` and `^` may follow.
+    pub async fn resolve(&self, name: &str, reference: &str) -> Result<Resolved, RepoError> {
+        let path = self.mirror(name)?;
+        let names = spellings(reference)?;
+        let input: String = names.iter().map(|n| format!("{n}^{{commit}}\n")).collect();
+        let mut check = git::read(&path);
+        check.args(["cat-file", "--batch-check"]);
+        let answers = git::expect(check, Some(input.as_bytes()), Bound::QUICK).await?;
+        let answers = String::from_utf8_lossy(&answers);
+        let rev = answers.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            let id = words.next().filter(|id| is_full_id(id))?;
+            (words.next() == Some("commit")).then_some(id)
+        });
+        let Some(rev) = rev else {
+            if answers.lines().any(|l| l.ends_with(" ambiguous")) {
+                return Err(bad(
+                    reference,
+                    "several objects begin with it; give more digits",
+                ));
+            }
+            return Err(RepoError::UnknownRef {
+                reference: reference.to_owned(),
+            });
+        };
+        let mut log = git::read(&path);
+        log.args(["log", "-1", "--no-show-signature", "--format=%s"])
+            .args(["--end-of-options", rev]);
+        let subject = git::expect(log, None, Bound::QUICK).await?;
+        Ok(Resolved {
+            rev: rev.to_owned(),
+            subject: String::from_utf8_lossy(&subject).trim_end().to_owned(),
+        })
+    }
+
+    /// The newest `limit` tags and branches that name a commit, newest first.
+    pub async fn refs(&self, name: &str, limit: usize) -> Result<Vec<RefInfo>, RepoError> {
+        let path = self.mirror(name)?;
+        let mut list = git::read(&path);
+        let count = i32::try_from(limit).unwrap_or(i32::MAX).max(1);
+        list.args(["for-each-ref", "--sort=-creatordate"])
+            .arg(format!("--count={count}"))
+            .arg(
+                "--format=%(refname:lstrip=2)%00%(objecttype)%00%(objectname)%00%(subject)\
+                 %00%(*objecttype)%00%(*objectname)%00%(*subject)%00%(creatordate:unix)",
+            )
+            .args(["refs/tags", "refs/heads"]);
+        let text = git::expect(list, None, Bound::WALK).await?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(text.lines().filter_map(parse_ref).take(limit).collect())
+    }
+
+    /// Whether `a` is `b` or an ancestor of it; both full ids.
+    pub async fn is_ancestor(&self, name: &str, a: &str, b: &str) -> Result<bool, RepoError> {
+        let path = self.mirror(name)?;
+        let mut ask = git::read(&path);
+        ask.args(["merge-base", "--is-ancestor", "--end-of-options"])
+            .args([full_id(a)?, full_id(b)?]);
+        let output = git::run(ask, None, Bound::WALK).await?;
+        match output.code() {
+            0 => Ok(true),
+            1 => Ok(false),
+            _ => Err(RepoError::Failed(format!("git: {}", output.complaint()))),
+        }
+    }
+
+    /// A best common ancestor of two full ids, if their histories meet.
+    pub async fn merge_base(
+        &self,
+        name: &str,
+        a: &str,
+        b: &str,
+    ) -> Result<Option<String>, RepoError> {
+        let path = self.mirror(name)?;
+        let mut ask = git::read(&path);
+        ask.args(["merge-base", "--end-of-options"])
+            .args([full_id(a)?, full_id(b)?]);
+        let output = git::run(ask, None, Bound::WALK).await?;
+        match output.code() {
+            0 => Ok(Some(
+                String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            )),
+            1 => Ok(None),
+            _ => Err(RepoError::Failed(format!("git: {}", output.complaint()))),
+        }
+    }
+}
+
+fn parse_ref(line: &str) -> Option<RefInfo> {
+    let fields: Vec<&str> = line.split('\0').collect();
+    let [
+        name,
+        kind,
+        id,
+        subject,
+        peeled_kind,
+        peeled,
+        peeled_subject,
+        when,
+    ] = fields[..]
+    else {
+        return None;
+    };
+    let (kind, id, subject) = if peeled.is_empty() {
+        (kind, id, subject)
+    } else {
+        (peeled_kind, peeled, peeled_subject)
+    };
+    (kind == "commit").then(|| RefInfo {
+        name: name.to_owned(),
+        rev: id.to_owned(),
+        when: when.parse().unwrap_or(0),
+        subject: subject.to_owned(),
+    })
+}
+
+/// The full names a reference may stand for, best first.
+fn spellings(reference: &str) -> Result<Vec<String>, RepoError> {
+    let refuse = |why: &str| Err(bad(reference, why));
+    if reference.is_empty() {
+        return refuse("it is empty");
+    }
+    if reference.len() > REFERENCE_BYTES {
+        return refuse("it is longer than 200 bytes");
+    }
+    if reference.starts_with('-') {
+        return refuse("it begins with '-'");
+    }
+    if reference.contains("..") {
+        return refuse("it contains '..', and one commit is wanted, not a range");
+    }
+    if reference.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return refuse("it contains a space or a control character");
+    }
+    if reference.contains(['?', '*', '[', '\\', ':', '{', '}']) || reference.contains("@{") {
+        return refuse("it contains one of ? * [ \\ : { }");
+    }
+    let base_len = reference.find(['~', '^']).unwrap_or(reference.len());
+    let (base, steps) = reference.split_at(base_len);
+    if base.is_empty() {
+        return refuse("nothing stands before '~' or '^'");
+    }
+    if !steps
+        .bytes()
+        .all(|b| b == b'~' || b == b'^' || b.is_ascii_digit())
+        || steps.split(['~', '^']).any(|n| n.len() > 7)
+    {
+        return refuse("after '~' or '^' only a number may stand");
+    }
+    let hex = base.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut names = Vec::new();
+    if is_full_id(&base.to_ascii_lowercase()) {
+        names.push(base.to_ascii_lowercase());
+    }
+    names.push(format!("refs/tags/{base}"));
+    names.push(format!("refs/heads/{base}"));
+    if base.starts_with("refs/") || base == "HEAD" {
+        names.push(base.to_owned());
+    }
+    if hex && (7..40).contains(&base.len()) {
+        names.push(base.to_ascii_lowercase());
+    }
+    Ok(names.into_iter().map(|n| n + steps).collect())
+}
+
+fn bad(reference: &str, why: &str) -> RepoError {
+    RepoError::BadRef {
+        reference: reference.chars().take(80).collect(),
+        why: why.to_owned(),
+    }
+}
