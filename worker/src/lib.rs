@@ -4,6 +4,28 @@
 //! virtual machines. Must not know Postgres, the graph of revisions or a
 //! verdict: it reports observations and judges nothing.
 
+mod agent;
+mod attempt;
+pub mod buildlines;
+pub mod buildlog;
+pub mod client;
+pub mod config;
+pub mod dirs;
 pub mod error;
+mod git;
+mod images;
+pub mod kbuild;
+pub mod kconfig;
+mod lease;
+pub mod process;
 pub mod sandbox;
+pub mod selftest;
+pub mod signature;
+pub mod source;
+mod spool;
+pub mod untrusted;
+mod upload;
 pub mod vm;
+
+pub use agent::run;
+pub use config::WorkerConfig;

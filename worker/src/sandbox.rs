@@ -185,6 +185,8 @@ impl Sandbox {
         for (name, value) in &spec.env {
             a.extend(["--setenv".into(), name.into(), value.into()]);
         }
+        // Only now: the mount points above had to be made first.
+        a.extend(["--remount-ro", "/"].map(OsString::from));
         let cwd = spec.cwd.clone().unwrap_or_else(|| PathBuf::from("/"));
         a.extend(["--chdir".into(), cwd.into(), "--".into()]);
         a

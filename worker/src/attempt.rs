@@ -1,0 +1,266 @@
+//! One attempt, stage by stage.
+//!
+//! Owns the order of the stages and what is uploaded. Must not know how a stage
+//! works, or what its observation means.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use firstbad_api::lease::{BuildWork, StageEnd, TestWork, Work};
+use firstbad_api::observation::{BootOutcome, BuildObservation, Finish, TestObservation};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::buildlog::BuildLog;
+use crate::client::{Client, STALE_LEASE};
+use crate::dirs::{Dirs, remove_dir};
+use crate::error::{Context, InfraError};
+use crate::kbuild::{Built, Kbuild, Step};
+use crate::lease::Held;
+use crate::process::Until;
+use crate::source::{self, Source};
+use crate::upload::Follower;
+use crate::{images, vm};
+
+/// Where [`vm::run_test`] writes the console in the scratch directory, as it comes.
+const CONSOLE: &str = "console.log";
+
+/// What this machine works with.
+pub struct Machine {
+    pub dirs: Dirs,
+    pub client: Client,
+    /// Present when build attempts are taken.
+    pub kbuild: Option<Kbuild>,
+    /// Present when test attempts are taken.
+    pub vm: Option<vm::Vm>,
+}
+
+/// Does what the lease asks for. The scratch directory is gone afterwards.
+pub async fn run(machine: &Machine, held: &Held, work: &Work) -> Result<Finish, InfraError> {
+    let scratch = machine.dirs.scratch(held.fence.attempt, held.fence.epoch);
+    remove_dir(&scratch)?;
+    std::fs::create_dir_all(&scratch).context("cannot make the scratch directory")?;
+    let mut attempt = Attempt {
+        machine,
+        held,
+        scratch: scratch.clone(),
+        current: None,
+    };
+    let done = match work {
+        Work::Build(work) => attempt.build(work).await,
+        Work::Test(work) => attempt.test(work).await,
+    };
+    if attempt.current.is_some() && !held.stop.is_cancelled() {
+        attempt.leave(done.is_ok()).await?;
+    }
+    remove_dir(&scratch)?;
+    done
+}
+
+/// A build, or the stage and the line at which the tree failed.
+enum Outcome {
+    Built(Box<Built>),
+    Failed { stage: String, first_error: String },
+}
+
+struct Attempt<'a> {
+    machine: &'a Machine,
+    held: &'a Held,
+    scratch: PathBuf,
+    current: Option<(&'static str, Instant)>,
+}
+
+impl Attempt<'_> {
+    async fn enter(&mut self, stage: &'static str) -> Result<(), InfraError> {
+        self.leave(true).await?;
+        self.held.show(stage);
+        self.current = Some((stage, Instant::now()));
+        Ok(())
+    }
+
+    /// Ends the stage now running, if one is.
+    async fn leave(&mut self, ok: bool) -> Result<(), InfraError> {
+        let Some((stage, began)) = self.current.take() else {
+            return Ok(());
+        };
+        let end = StageEnd {
+            fence: self.held.fence,
+            stage: stage.to_owned(),
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ok,
+        };
+        match self.machine.client.stage(&end).await {
+            Err(why) if why.is(STALE_LEASE) => Err(InfraError::Fenced),
+            Err(why) => {
+                tracing::warn!(%why, stage, "the end of a stage could not be reported");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn until(&self, deadline_s: u64) -> Until {
+        Until {
+            deadline: Instant::now() + Duration::from_secs(deadline_s),
+            cancel: self.held.stop.clone(),
+        }
+    }
+
+    async fn build(&mut self, work: &BuildWork) -> Result<Finish, InfraError> {
+        let path = self.scratch.join("build.log");
+        let mut log = BuildLog::create(&path).context("cannot make the build log")?;
+        let follower = Follower::start(&self.machine.client, self.held.fence, "build", &path);
+        let until = self.until(work.deadline_s);
+        let done = self.build_steps(work, &mut log, &until).await;
+        if let Err(why) = &done {
+            log.note(&why.to_string()).context("build log")?;
+        }
+        log.close().context("build log")?;
+        if self.held.stop.is_cancelled() {
+            return Err(done.err().unwrap_or(InfraError::Cancelled));
+        }
+        let sent = follower.finish().await;
+        let observation = match done? {
+            Outcome::Built(built) => self.upload_build(*built).await?,
+            Outcome::Failed { stage, first_error } => {
+                BuildObservation::Failed { stage, first_error }
+            }
+        };
+        sent?;
+        Ok(Finish::Build { observation })
+    }
+
+    async fn build_steps(
+        &mut self,
+        work: &BuildWork,
+        log: &mut BuildLog,
+        until: &Until,
+    ) -> Result<Outcome, InfraError> {
+        let machine = self.machine;
+        let Some(kbuild) = &machine.kbuild else {
+            return Err(InfraError::Failed("this worker takes no builds".to_owned()));
+        };
+        self.enter("source").await?;
+        log.note(&format!("{} {}", work.tree, work.rev))
+            .context("build log")?;
+        log.note(&format!("toolchain: {}", kbuild.toolchain()))
+            .context("build log")?;
+        let source = match source::prepare(&machine.dirs, &machine.client, work, until).await? {
+            Source::Ready(path) => path,
+            Source::Unpatchable(why) => {
+                log.note(&why).context("build log")?;
+                return self.failed("source", why).await;
+            }
+        };
+        self.enter("configure").await?;
+        let scratch = self.scratch.clone();
+        let mut build = kbuild.begin(work, &source, &scratch)?;
+        let lost = match build.configure(log, until).await? {
+            Step::Done(lost) => lost,
+            Step::Failed(line) => {
+                build.finish()?;
+                return self.failed("configure", line).await;
+            }
+        };
+        self.enter("build").await?;
+        match build.build(lost, log, until).await? {
+            Step::Done(built) => Ok(Outcome::Built(Box::new(built))),
+            Step::Failed(line) => self.failed("build", line).await,
+        }
+    }
+
+    async fn failed(&mut self, stage: &str, first_error: String) -> Result<Outcome, InfraError> {
+        self.leave(false).await?;
+        Ok(Outcome::Failed {
+            stage: stage.to_owned(),
+            first_error,
+        })
+    }
+
+    async fn upload_build(&mut self, built: Built) -> Result<BuildObservation, InfraError> {
+        self.enter("upload").await?;
+        let files = [
+            ("bzImage", &built.image_sha256, &built.image),
+            ("config", &built.config_sha256, &built.config),
+        ];
+        for (name, sha256, path) in files {
+            self.upload(name, sha256, path).await?;
+        }
+        images::keep(&self.machine.dirs, &built.image, &built.image_sha256);
+        Ok(BuildObservation::Built {
+            signature: built.signature,
+            image_sha256: built.image_sha256,
+            config_sha256: built.config_sha256,
+            release: built.release,
+            lost_symbols: built.lost_symbols,
+            objects_built: built.objects_built,
+            ccache_hits: built.ccache_hits,
+        })
+    }
+
+    async fn upload(&self, name: &str, sha256: &str, path: &Path) -> Result<(), InfraError> {
+        let client = &self.machine.client;
+        tokio::select! {
+            done = client.put_artefact(&self.held.fence, name, sha256, path) => Ok(done?),
+            () = self.held.stop.cancelled() => Err(InfraError::Cancelled),
+        }
+    }
+
+    async fn test(&mut self, work: &TestWork) -> Result<Finish, InfraError> {
+        let machine = self.machine;
+        let Some(vm) = &machine.vm else {
+            return Err(InfraError::Failed("this worker takes no tests".to_owned()));
+        };
+        self.enter("source").await?;
+        let image = tokio::select! {
+            image = images::get(&machine.dirs, &machine.client, &work.image_sha256) => image?,
+            () = self.held.stop.cancelled() => return Err(InfraError::Cancelled),
+        };
+        self.enter("boot").await?;
+        let console = self.scratch.join(CONSOLE);
+        let follower = Follower::start(&machine.client, self.held.fence, "console", &console);
+        let result = self.run_vm(vm, &image, work).await;
+        if self.held.stop.is_cancelled() {
+            return Err(result.err().unwrap_or(InfraError::Cancelled));
+        }
+        let sent = follower.finish().await;
+        let result = result?;
+        self.leave(result.observation.boot == BootOutcome::Up)
+            .await?;
+        self.enter("upload").await?;
+        self.upload_results(&result.observation).await?;
+        sent?;
+        Ok(Finish::Test {
+            observation: result.observation,
+        })
+    }
+
+    async fn run_vm(
+        &mut self,
+        vm: &vm::Vm,
+        image: &Path,
+        work: &TestWork,
+    ) -> Result<vm::RunResult, InfraError> {
+        let (progress, mut seen) = mpsc::channel(16);
+        let scratch = self.scratch.clone();
+        let run = vm::run_test(vm, image, work, &scratch, progress, self.held.stop.clone());
+        let mut run = std::pin::pin!(run);
+        loop {
+            tokio::select! {
+                biased;
+                Some(step) = seen.recv() => if matches!(step, vm::Progress::Booted) {
+                    self.enter("test").await?;
+                },
+                done = &mut run => return done,
+            }
+        }
+    }
+
+    async fn upload_results(&self, observation: &TestObservation) -> Result<(), InfraError> {
+        let path = self.scratch.join("results.json");
+        let text = serde_json::to_vec_pretty(observation).context("the results")?;
+        std::fs::write(&path, &text).context("cannot write the results")?;
+        let sha256 = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&text));
+        self.upload("results.json", &sha256, &path).await
+    }
+}
