@@ -1,5 +1,6 @@
 //! Against the real `git`: the same culprit as `git bisect` with the same oracle, the same distances
 //! as `git rev-list --bisect-all`, and no more tests on average.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use firstbad_bisect::{
     Found, Graph, History, Mark, Node, Observation, Plan, Policy, distances, plan,

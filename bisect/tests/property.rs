@@ -1,5 +1,6 @@
 //! Random graphs: a planted culprit is always found, counts equal brute force, the order of the
 //! history has no meaning.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use firstbad_bisect::{
     Found, Graph, History, Mark, Node, Observation, Plan, Policy, candidates, distances, plan,
