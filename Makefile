@@ -1,0 +1,18 @@
+# Each target installs what it needs itself (Debian 12, root); see scripts/.
+
+.PHONY: demo test up audit
+
+# CULPRIT=direct-io|busy-inodes|dio-slow|fix|in-broken  KEEP=1
+demo:
+	@CULPRIT="$(CULPRIT)" KEEP="$(KEEP)" scripts/demo.sh
+
+test:
+	@scripts/test.sh
+
+# The server and worker of the demo, until Ctrl-C.
+up:
+	@scripts/up.sh
+
+# Known vulnerabilities and licences of the dependencies; needs cargo-deny.
+audit:
+	cargo deny --locked check

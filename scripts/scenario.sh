@@ -1,0 +1,89 @@
+# One planted history from submission to check; sourced after lib.sh.
+# shellcheck shell=bash
+
+UP_PID=
+
+# up_start DATA: server and worker in the background, ready for requests.
+up_start() {
+    local data=$1 port log=$STATE/log/up-${1##*/}.log tries
+    mkdir -p "$data"
+    port=$(free_port "${FIRSTBAD_PORT:-8610}")
+    export FIRSTBAD_SERVER=http://127.0.0.1:$port FIRSTBAD_TOKEN_FILE=$data/token
+    "$FIRSTBAD" up --data "$data" --listen "127.0.0.1:$port" >"$log" 2>&1 </dev/null &
+    UP_PID=$!
+    for ((tries = 0; tries < 600; tries++)); do
+        if grep -q '^firstbad is at ' "$log"; then
+            return 0
+        fi
+        if ! kill -0 "$UP_PID" 2>/dev/null; then
+            break
+        fi
+        sleep 0.2
+    done
+    tail -n 40 "$log" >&2
+    die 'the server did not start'
+}
+
+# up_stop: ends what up_start started and waits for it.
+up_stop() {
+    if [ -n "$UP_PID" ]; then
+        kill -TERM "$UP_PID" 2>/dev/null || true
+        wait "$UP_PID" 2>/dev/null || true
+        UP_PID=
+    fi
+}
+
+# tree_ready NAME PATH: mirrors the repository, or fetches what is new in it.
+tree_ready() {
+    if "$FIRSTBAD" tree list | grep -q "^$1 "; then
+        "$FIRSTBAD" tree fetch "$1"
+    else
+        "$FIRSTBAD" tree add "$1" "$2"
+    fi
+}
+
+# scenario_read PLAN NAME: fills SUBMIT (arguments), EXPECT (lines as `jobs --answer`
+# prints them, sorted) and SUBJECT.
+scenario_read() {
+    local key value outcome='' revs=()
+    SUBMIT=(--tree linux-demo)
+    SUBJECT=
+    while read -r key value; do
+        case $key in
+        good | bad | find | suite | metric | threshold) SUBMIT+=("--$key" "$value") ;;
+        case) SUBMIT+=(--case "$value") ;;
+        title) SUBMIT+=(--crash "$value") ;;
+        outcome) outcome=$value ;;
+        rev) revs+=("$value") ;;
+        subject) SUBJECT=$value ;;
+        esac
+    done < <(awk -v want="$2" -f "$ROOT/scripts/plan.awk" "$1")
+    [ "${#revs[@]}" -gt 0 ] || die "the plan $1 has no scenario $2"
+    EXPECT=$(printf "$outcome %s\n" "${revs[@]}" | sort)
+}
+
+# scenario_submit ARGUMENTS...: sends the job, sets JOB.
+scenario_submit() {
+    local said
+    said=$("$FIRSTBAD" submit "${SUBMIT[@]}" "$@")
+    printf '%s\n' "$said"
+    JOB=${said#job }
+    JOB=${JOB%%[!0-9]*}
+    [ -n "$JOB" ] || die 'no job number in the answer'
+}
+
+# scenario_watch: follows JOB to its end, at most two hours; the job decides the result.
+scenario_watch() {
+    timeout --foreground 7200 "$FIRSTBAD" watch "$JOB" || true
+}
+
+# scenario_check: whether JOB ended with exactly what was planted.
+scenario_check() {
+    local answer
+    answer=$("$FIRSTBAD" jobs "$JOB" --answer | sort)
+    if [ "$answer" = "$EXPECT" ]; then
+        return 0
+    fi
+    printf 'WRONG. Planted:\n%s\nAnswered:\n%s\n' "$EXPECT" "$answer" >&2
+    return 1
+}
