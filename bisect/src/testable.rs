@@ -1,15 +1,18 @@
 //! How likely a revision can be tested at all, judged from the skipped ones around it.
 //!
 //! What breaks a revision usually breaks its neighbours, so a probe steps away from skipped ones:
-//! chance = ds / (ds + dg), with ds the number of steps along ancestors or descendants to the nearest
-//! skipped revision and dg to the nearest one known to work. Between two skipped revisions the
-//! breakage must have been repaired and come back, so there the chance is squared: the search then
-//! looks for the edges of a broken stretch, not for holes in it. git takes a pseudo-random step here;
-//! this one is computed.
+//! chance = ds / (ds + dg), with ds the number of steps along ancestors or descendants to the
+//! nearest skipped revision and dg to the nearest one known to work, at most [`REACH`]. Between two
+//! skipped revisions the breakage must have been repaired and come back, so there the chance is
+//! cubed: the search then looks for the edges of a broken stretch, not for holes in it. git takes a
+//! pseudo-random step here; this one is computed.
 
 use crate::live::Live;
 
 const FAR: u32 = u32::MAX;
+/// A working revision further away than this says no more. This and the cube were chosen by
+/// simulation on 1024 revisions with stretches of 3 to 205 broken ones and with 20 % scattered ones.
+const REACH: u32 = 32;
 
 /// Distances that the skips imply.
 pub(crate) struct Testable {
@@ -48,11 +51,11 @@ impl Testable {
         let Some(skip) = self.steps_from_skip(at) else {
             return 1.0;
         };
-        let works = self.older.works[at].min(self.newer.works[at]);
+        let works = self.older.works[at].min(self.newer.works[at]).min(REACH);
         let (skip, works) = (f64::from(skip.max(1)), f64::from(works));
         let chance = skip / (skip + works);
         let enclosed = self.older.skip_first(at) && self.newer.skip_first(at);
-        if enclosed { chance * chance } else { chance }
+        if enclosed { chance.powi(3) } else { chance }
     }
 
     /// Steps to the nearest skipped revision among ancestors and descendants.

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const REPOSITORIES: u64 = 40;
+const REPOSITORIES: u64 = 32;
 
 /// A small fixed generator, so that a failure can be repeated.
 struct Dice(u64);
@@ -353,7 +353,7 @@ fn distances_are_those_of_rev_list_bisect_all() {
     let mut compared = 0;
     for seed in 301..=320 {
         let mut dice = Dice(seed * 32_452_843);
-        let n = 100 + dice.roll(900);
+        let n = 100 + dice.roll(700);
         let r = repository(seed, n);
         for first_parent in [false, true] {
             let goods = goods(&r, r.tip(), &mut dice);

@@ -95,7 +95,7 @@ fn brute_force_distances(g: &Graph, left: &[Node]) -> Vec<(Node, u32)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_planted_culprit_is_found(

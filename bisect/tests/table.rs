@@ -242,7 +242,9 @@ fn skipped_revisions_are_never_proposed_and_the_search_steps_away() {
             Found::Culprit { node: culprit }
         };
         assert_eq!(found, expected);
-        assert!(tests <= 18, "{culprit}: {tests} tests");
+        // A hidden culprit costs a test of every broken revision.
+        let most = if culprit == 53 { 20 } else { 16 };
+        assert!(tests <= most, "{culprit}: {tests} tests");
     }
 }
 
@@ -296,7 +298,7 @@ fn a_long_broken_stretch_costs_few_extra_tests_when_the_culprit_is_elsewhere() {
         };
         let (found, tests, _) = search(&g, &Policy::default(), oracle);
         assert_eq!(found, Found::Culprit { node: culprit });
-        assert!(tests <= 36, "{culprit}: {tests} tests");
+        assert!(tests <= 28, "{culprit}: {tests} tests");
     }
 }
 
