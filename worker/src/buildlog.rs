@@ -97,7 +97,7 @@ mod tests {
             &text[..60]
         );
         assert!(text.ends_with("xthe end\n"));
-        assert_eq!(text.len(), 10 + 35 + TAIL_BYTES);
+        assert_eq!(text.len(), 10 + 34 + TAIL_BYTES);
     }
 
     #[test]

@@ -31,7 +31,6 @@ const PROBES: &[&str] = &[
     "setuid",
     "user-namespace",
     "mount",
-    "signal-init",
     "no-new-privs",
     "capabilities",
     "scratch",
