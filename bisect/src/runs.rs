@@ -9,7 +9,7 @@ const CAUTION: f64 = 0.841_621_233_572_914;
 /// How many clean runs are needed to call a revision good, so that a bad one is missed with
 /// probability at most `miss`, when `bad_runs` of `runs` failed at the bad end.
 ///
-/// `ceil(ln miss / ln(1 - p))` (research/algorithms.md §3, "Stop & verify") with `p` the lower
+/// `ceil(ln miss / ln(1 - p))` with `p` the lower
 /// Wilson bound of the failure rate. 1 when at least three runs were made and all failed; never more
 /// than [`MAX_RUNS`], which is also the answer while no failure was seen.
 pub fn runs_needed(bad_runs: u32, runs: u32, miss: f64) -> u32 {

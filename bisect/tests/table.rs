@@ -1,5 +1,5 @@
 //! Scenarios with known answers: merges, several goods, skips, contradictions, first parent, path
-//! limits, several workers, size.
+//! limits, several workers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use firstbad_bisect::{
@@ -469,65 +469,4 @@ fn the_posterior_follows_the_runs() {
     assert!(flake.none > 0.1 && flake.none > nothing.none, "{flake:?}");
     // Skips say nothing.
     assert_eq!(at(vec![mark(4, Mark::Skip)]), nothing);
-}
-
-/// `n` revisions under one tip, one in `merges` of them a merge, one in `forks` off the line.
-fn history_like_a_kernel(n: u32, merges: u32, forks: u32) -> Graph {
-    let mut seed = 1u64;
-    let mut next = |below: u32| {
-        seed = seed
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        (seed >> 33) as u32 % below
-    };
-    let mut parents: Vec<Vec<Node>> = vec![vec![]];
-    let mut is_head = vec![true; n as usize];
-    for i in 1..n {
-        let near = i - 1 - next(i.min(60));
-        let merged = i - 1 - next(i.min(600));
-        let mut list = vec![if next(forks) == 0 { near } else { i - 1 }];
-        if next(merges) == 0 && merged != list[0] {
-            list.push(merged);
-        }
-        if i + 1 == n {
-            list = (0..i).filter(|&h| is_head[h as usize]).collect();
-        }
-        list.iter().for_each(|&p| is_head[p as usize] = false);
-        parents.push(list);
-    }
-    Graph::new(parents).unwrap()
-}
-
-#[test]
-fn a_kernel_sized_graph_is_planned_quickly() {
-    // Roughly the shares of merges in the kernel's and in git's own history.
-    for (n, merges, forks) in [(70_000u32, 15, 15), (66_000, 3, 3)] {
-        let g = history_like_a_kernel(n, merges, forks);
-        for workers in [1, 4, 8] {
-            let start = std::time::Instant::now();
-            let policy = Policy {
-                workers,
-                ..Policy::default()
-            };
-            let p = plan(&g, n - 1, &History::default(), &policy).unwrap();
-            let took = start.elapsed();
-            println!("{n} revisions, one merge in {merges}, {workers} workers: {took:?}");
-            assert_eq!(probes(&p).len(), workers);
-            // Generous: other tests share the machine.
-            assert!(took.as_secs() < 10, "{took:?}");
-        }
-        let start = std::time::Instant::now();
-        let skips = history(&[n / 50], &[n - 2], &[n / 2]);
-        let p = plan(&g, n - 1, &skips, &Policy::default()).unwrap();
-        println!("with a skip: {:?}, {}", start.elapsed(), probes(&p).len());
-        let start = std::time::Instant::now();
-        let marks =
-            (0..30).map(|i| mark(i * (n / 30), if i < 20 { Mark::Good } else { Mark::Bad }));
-        let h = History {
-            marks: marks.collect(),
-            running: vec![],
-        };
-        let p = posterior(&g, n - 1, &h, &Policy::default());
-        println!("posterior: {:?}, none {:.1e}", start.elapsed(), p.none);
-    }
 }
