@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::observation::{
-    BootOutcome, BuildObservation, CrashKind, RunEnd, RunInputs, TestObservation,
+    BootOutcome, BuildObservation, CaseStatus, CrashKind, RunEnd, RunInputs, TestObservation,
 };
 use serde::Deserialize;
 
@@ -62,6 +62,16 @@ impl<'a> AttemptPage<'a> {
         }
     }
 
+    /// Appended to links, so that the way back to the job stays.
+    fn job_query(&self) -> String {
+        let job = self.job.map(|job| format!("&job={job}"));
+        job.unwrap_or_default()
+    }
+
+    fn is_failure(&self, status: &CaseStatus) -> bool {
+        !matches!(status, CaseStatus::Pass | CaseStatus::Skip)
+    }
+
     fn longest_ms(&self) -> i64 {
         let all = self.attempt.stages.iter().map(|s| s.duration_ms);
         all.max().unwrap_or(0).max(1)
@@ -81,9 +91,21 @@ impl<'a> AttemptPage<'a> {
 
     fn boot_chip(&self, boot: &BootOutcome) -> Chip {
         match boot {
-            BootOutcome::Up => Chip { class: "good", glyph: "✔", word: "up" },
-            BootOutcome::Crashed => Chip { class: "bad", glyph: "✖", word: "crashed" },
-            BootOutcome::Silent => Chip { class: "bad", glyph: "✖", word: "silent" },
+            BootOutcome::Up => Chip {
+                class: "good",
+                glyph: "✔",
+                word: "up",
+            },
+            BootOutcome::Crashed => Chip {
+                class: "bad",
+                glyph: "✖",
+                word: "crashed",
+            },
+            BootOutcome::Silent => Chip {
+                class: "bad",
+                glyph: "✖",
+                word: "silent",
+            },
         }
     }
 

@@ -95,9 +95,9 @@ pub fn panels(job: &Job) -> Vec<Panel> {
 pub fn progress(job: &Job) -> u32 {
     let bits = |n: usize| (n.max(1) as f64).log2();
     match bits(job.range.revisions) {
-        total if total > 0.0 => {
-            (100.0 * (1.0 - bits(job.left) / total)).clamp(0.0, 100.0).round() as u32
-        }
+        total if total > 0.0 => (100.0 * (1.0 - bits(job.left) / total))
+            .clamp(0.0, 100.0)
+            .round() as u32,
         _ => 100,
     }
 }
@@ -133,7 +133,8 @@ fn gap(job: &Job) -> Option<(i32, i32)> {
     };
     let places = |verdict: &'static str| {
         let all = job.candidates.iter();
-        all.filter(move |c| c.verdict == verdict).map(|c| c.position)
+        all.filter(move |c| c.verdict == verdict)
+            .map(|c| c.position)
     };
     let high = places(new).min().unwrap_or_else(|| last_position(job));
     let low = places(old).filter(|p| *p < high).max().unwrap_or(0);

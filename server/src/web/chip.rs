@@ -58,10 +58,15 @@ impl Chip {
             (Some(Outcome::NotReproduced { .. }), _) => chip("skip", "∅", "not reproduced"),
             (Some(Outcome::Unresolved { .. }), _) => chip("warn", "!", "unresolved"),
             (Some(Outcome::Cancelled), _) | (_, "cancelled") => chip("none", "◼", "cancelled"),
-            (None, "queued") => chip("wait", HOURGLASS, "queued"),
+            (None, "queued") => Chip::queued(),
             (None, "running") => chip("run", PLAY, "running"),
             (None, _) => chip("none", "·", "ended"),
         }
+    }
+
+    /// Work that waits for a worker.
+    pub fn queued() -> Chip {
+        chip("wait", HOURGLASS, "queued")
     }
 
     /// The state of an attempt.
@@ -71,7 +76,7 @@ impl Chip {
 
     fn attempt_state(state: &str) -> Chip {
         match state {
-            "ready" => chip("wait", HOURGLASS, "queued"),
+            "ready" => Chip::queued(),
             "leased" => chip("run", PLAY, "running"),
             "done" => chip("none", "■", "finished"),
             "held" => chip("warn", "!", "held"),

@@ -82,8 +82,8 @@ pub fn end(name: &str) -> &str {
 }
 
 /// Milliseconds as `850 ms`, `12.3 s`, `4 min 05 s` or `1 h 12 min`.
-pub fn duration(ms: i64) -> String {
-    let ms = ms.max(0);
+pub fn duration(ms: impl TryInto<u64>) -> String {
+    let ms = ms.try_into().unwrap_or(0);
     let s = ms / 1_000;
     match ms {
         0..1_000 => format!("{ms} ms"),
@@ -123,19 +123,9 @@ pub fn size(n: i64) -> String {
     bytes(u64::try_from(n).unwrap_or(0))
 }
 
-/// A probability as a percentage that never claims certainty.
-pub fn percent(p: f64) -> String {
-    let p = p.clamp(0.0, 1.0);
-    if p > 0.999 {
-        "> 99.9 %".to_string()
-    } else {
-        format!("{:.1} %", p * 100.0)
-    }
-}
-
-/// A number with thousands separators: `12,345`.
-pub fn number(n: u64) -> String {
-    let digits = n.to_string();
+/// A count with thousands separators: `12,345`; a negative one is zero.
+pub fn number(n: impl TryInto<u64>) -> String {
+    let digits = n.try_into().unwrap_or(0).to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
@@ -147,9 +137,10 @@ pub fn number(n: u64) -> String {
 }
 
 /// `1 commit`, `12,345 commits`.
-pub fn count(n: usize, noun: &str) -> String {
+pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
+    let n = n.try_into().unwrap_or(0);
     let s = if n == 1 { "" } else { "s" };
-    format!("{} {noun}{s}", number(n as u64))
+    format!("{} {noun}{s}", number(n))
 }
 
 /// A metric value without a tail of noise digits.
@@ -189,16 +180,14 @@ mod tests {
 
     #[test]
     fn spans_sizes_and_shares() {
-        assert_eq!(duration(-5), "0 ms");
-        assert_eq!(duration(12_340), "12.3 s");
-        assert_eq!(duration(245_000), "4 min 05 s");
-        assert_eq!(duration(4_320_000), "1 h 12 min");
+        assert_eq!(duration(-5_i64), "0 ms");
+        assert_eq!(duration(12_340_u64), "12.3 s");
+        assert_eq!(duration(245_000_u64), "4 min 05 s");
+        assert_eq!(duration(4_320_000_u64), "1 h 12 min");
         assert_eq!(bytes(812), "812 B");
         assert_eq!(bytes(11 << 20), "11.0 MiB");
-        assert_eq!(percent(1.0), "> 99.9 %");
-        assert_eq!(percent(0.973), "97.3 %");
-        assert_eq!(number(1_234_567), "1,234,567");
-        assert_eq!(count(1, "commit"), "1 commit");
+        assert_eq!(number(1_234_567_u64), "1,234,567");
+        assert_eq!(count(1_u64, "commit"), "1 commit");
     }
 
     #[test]

@@ -119,9 +119,8 @@ impl<'a> JobPage<'a> {
     pub fn new(job: &'a Job, commit: Option<CommitInfo>) -> JobPage<'a> {
         let mut all: Vec<&Candidate> = job.candidates.iter().collect();
         all.sort_by_key(|c| c.position);
-        let touched = |c: &&Candidate| {
-            c.verdict != "untested" || c.build.is_some() || !c.tests.is_empty()
-        };
+        let touched =
+            |c: &&Candidate| c.verdict != "untested" || c.build.is_some() || !c.tests.is_empty();
         let (tested, mut untested): (Vec<_>, Vec<_>) = all.into_iter().partition(touched);
         let untested_more = untested.len().saturating_sub(SURVIVORS_SHOWN);
         untested.truncate(SURVIVORS_SHOWN);
@@ -156,7 +155,7 @@ impl<'a> JobPage<'a> {
     fn confidence(&self) -> Option<String> {
         match &self.job.outcome {
             Some(Outcome::Culprit { confidence, .. } | Outcome::Range { confidence, .. }) => {
-                Some(format::percent(*confidence))
+                Some(crate::view::percent(*confidence))
             }
             _ => None,
         }
@@ -184,7 +183,10 @@ impl<'a> JobPage<'a> {
             facts.push(fact("Not tested", request.skip.join(", ")));
         }
         if !request.fixups.is_empty() {
-            facts.push(fact("Fix-ups", format::count(request.fixups.len(), "patch")));
+            facts.push(fact(
+                "Fix-ups",
+                format!("{} applied to every candidate", request.fixups.len()),
+            ));
         }
         facts
     }
@@ -247,7 +249,7 @@ fn machine(job: &Job) -> String {
         RunMode::Exact => "exact: a run is a function of kernel, suite and seed",
         RunMode::Real => "real: wall clock, repeated samples",
     };
-    format!("{}, {mode}", format::count(job.request.vcpus as usize, "vCPU"))
+    format!("{}, {mode}", format::count(job.request.vcpus, "vCPU"))
 }
 
 fn runs(runs: u32, seed: u64) -> String {
@@ -289,7 +291,16 @@ fn command(job: &Job) -> String {
     match &request.signal {
         Signal::Failure => {}
         Signal::Crash { title } => flag("crash", title),
-        Signal::Metric { name, threshold } => flag("metric", &format!("{name}:{threshold}")),
+        Signal::Metric { name, threshold } => {
+            flag("metric", name);
+            flag("threshold", &threshold.to_string());
+        }
+    }
+    if request.config.base == Some(ConfigBase::X8664Defconfig) {
+        flag("base", "defconfig");
+    }
+    if request.vcpus != 1 {
+        flag("vcpus", &request.vcpus.to_string());
     }
     if request.mode == RunMode::Real {
         flag("mode", "real");
@@ -329,15 +340,11 @@ pub(super) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
     page(&JobsPage::new(jobs, state))
 }
 
-async fn load(app: &App, text: &str) -> Result<Job, PageError> {
-    let number = id(text, "Job")?;
-    let job = crate::view::job(app, number).await?;
-    job.ok_or_else(|| {
-        PageError::missing(
-            &format!("Job {number}"),
-            "It may have been made on another server; the list has all jobs of this one.",
-        )
-    })
+fn absent(number: i64) -> PageError {
+    PageError::missing(
+        &format!("Job {number}"),
+        "It may have been made on another server; the list has all jobs of this one.",
+    )
 }
 
 async fn culprit(app: &App, job: &Job) -> Option<CommitInfo> {
@@ -355,16 +362,18 @@ async fn culprit(app: &App, job: &Job) -> Option<CommitInfo> {
 
 /// `GET /jobs/{id}`.
 pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Page {
-    let job = load(&app, &text).await?;
+    let number = id(&text, "Job")?;
+    let job = crate::view::job(&app, number).await?;
+    let job = job.ok_or_else(|| absent(number))?;
     let commit = culprit(&app, &job).await;
     page(&JobPage::new(&job, commit))
 }
 
 /// `GET /jobs/{id}/report`: the mail draft.
 pub(super) async fn report(State(app): State<App>, Path(text): Path<String>) -> Page {
-    let job = load(&app, &text).await?;
-    let commit = culprit(&app, &job).await;
-    let text = crate::report::text(&job, commit.as_ref());
+    let number = id(&text, "Job")?;
+    let report = crate::report::for_job(&app, number).await?;
+    let report = report.ok_or_else(|| absent(number))?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((kind, text).into_response())
+    Ok((kind, report).into_response())
 }

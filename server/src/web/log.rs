@@ -110,7 +110,13 @@ fn line(offset: u64, bytes: &[u8]) -> Line {
     let text = readable(bytes);
     let has = |marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
     let class = if has(&[
-        "error:", "Error ", "BUG:", "Kernel panic", "Oops", "Call Trace:", "undefined reference",
+        "error:",
+        "Error ",
+        "BUG:",
+        "Kernel panic",
+        "Oops",
+        "Call Trace:",
+        "undefined reference",
     ]) {
         "err"
     } else if has(&["warning:", "WARNING:"]) {
@@ -118,7 +124,11 @@ fn line(offset: u64, bytes: &[u8]) -> Line {
     } else {
         ""
     };
-    Line { offset, text, class }
+    Line {
+        offset,
+        text,
+        class,
+    }
 }
 
 /// Text without escape sequences and control bytes; what is not UTF-8 shows as U+FFFD.
@@ -184,13 +194,23 @@ impl Span {
         let backward = |end: u64, tail| {
             let offset = end.saturating_sub(WINDOW_BYTES + 1);
             let (len, keep) = (end - offset, Keep::Last);
-            Plan { offset, len, keep, tail }
+            Plan {
+                offset,
+                len,
+                keep,
+                tail,
+            }
         };
         let forward = |from: u64| {
             // One byte more in front tells whether `from` begins a line.
             let offset = from.min(total).saturating_sub(1);
             let (len, keep, tail) = (WINDOW_BYTES + 1, Keep::First, false);
-            Plan { offset, len, keep, tail }
+            Plan {
+                offset,
+                len,
+                keep,
+                tail,
+            }
         };
         match (self.at, self.end, self.offset.as_deref()) {
             (Some(at), _, _) => Ok(forward(at.min(total).saturating_sub(BEFORE_BYTES))),
@@ -248,11 +268,17 @@ impl<'a> LogPage<'a> {
 
     /// Appended to links, so that the way back to the job stays.
     fn job_query(&self) -> String {
-        self.job.map(|job| format!("&job={job}")).unwrap_or_default()
+        self.job
+            .map(|job| format!("&job={job}"))
+            .unwrap_or_default()
+    }
+
+    fn is_marked(&self, line: &Line) -> bool {
+        self.marked == Some(line.offset)
     }
 
     fn class(&self, line: &Line) -> String {
-        if self.marked == Some(line.offset) {
+        if self.is_marked(line) {
             format!("{} mark", line.class)
         } else {
             line.class.to_string()
@@ -334,16 +360,24 @@ mod tests {
         assert_eq!(texts(&first), ["one", "two"]);
         let next = first.end;
         let second = Window::forward(&log[next as usize - 1..], next - 1, 18);
-        assert_eq!((texts(&second), second.start, second.end), (vec!["three", "four"], 8, 18));
+        assert_eq!(
+            (texts(&second), second.start, second.end),
+            (vec!["three", "four"], 8, 18)
+        );
     }
 
     #[test]
     fn paging_forward_sees_every_line_once() {
-        let log: Vec<u8> = (0..9_000).flat_map(|i| format!("line {i}\r\n").into_bytes()).collect();
+        let log: Vec<u8> = (0..9_000)
+            .flat_map(|i| format!("line {i}\r\n").into_bytes())
+            .collect();
         let total = log.len() as u64;
         let (mut at, mut seen) = (0, 0);
         while at < total {
-            let span = Span { offset: Some(at.to_string()), ..Span::default() };
+            let span = Span {
+                offset: Some(at.to_string()),
+                ..Span::default()
+            };
             let plan = span.plan(total).ok().unwrap();
             let to = (plan.offset + plan.len).min(total);
             let bytes = &log[plan.offset as usize..to as usize];
@@ -362,7 +396,10 @@ mod tests {
     fn the_tail_keeps_the_last_lines() {
         let log = "x\n".repeat(5_000);
         let window = Window::backward(log.as_bytes(), 0, 10_000);
-        assert_eq!((window.lines.len(), window.start, window.end), (2_000, 6_000, 10_000));
+        assert_eq!(
+            (window.lines.len(), window.start, window.end),
+            (2_000, 6_000, 10_000)
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! `crate::view`; must not know SQL, git or how a verdict is derived. Every text from a kernel or
 //! a user reaches a page through a template that escapes it.
 
-mod assets;
+pub(crate) mod assets;
 mod attempt;
 mod chart;
 mod chip;
@@ -31,6 +31,9 @@ pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
 /// No script, no frame, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Version in the footer.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// All pages. Merge it beside the API; it sets no fallback ([`not_found`] is one).
 pub fn router() -> Router<App> {

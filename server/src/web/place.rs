@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use firstbad_api::job::Find;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
 
@@ -32,7 +33,9 @@ pub struct TreePage {
 impl TreePage {
     /// How many references the tree has beyond those shown.
     fn more(&self) -> usize {
-        usize::try_from(self.tree.refs).unwrap_or(0).saturating_sub(self.refs.len())
+        usize::try_from(self.tree.refs)
+            .unwrap_or(0)
+            .saturating_sub(self.refs.len())
     }
 }
 
