@@ -1,0 +1,215 @@
+//! The guest's file system: PID 1, host programs, the suite, the plan.
+//!
+//! Owns what is in the guest before it starts. Two archives, one after the
+//! other: a base that many runs share (guest binary, host programs) and one of
+//! this run (suite files, plan). Must not know QEMU.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use firstbad_api::guest::{GuestCase, GuestPlan, PLAN_PATH};
+use firstbad_api::lease::TestWork;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use super::cpio::Archive;
+use super::tools;
+use crate::error::{Context, InfraError};
+
+/// Label of the key from which nonces are made; see [`nonce`].
+const NONCE_LABEL: &[u8] = b"firstbad nonce 1";
+/// Suite files of one run, bytes.
+const SUITE_BYTES: usize = 16 << 20;
+
+/// The shared part of an initramfs.
+pub struct Base {
+    bytes: Vec<u8>,
+    hash: Sha256,
+    sha256: String,
+}
+
+/// Base archives by the programs they hold, made once per worker process.
+#[derive(Default)]
+pub struct Bases {
+    made: Mutex<BTreeMap<Vec<String>, Arc<Base>>>,
+}
+
+/// An initramfs on disk.
+pub struct Initramfs {
+    pub path: PathBuf,
+    pub sha256: String,
+    /// What the guest signs its frames with.
+    pub nonce: String,
+    /// The cases it will run, in order.
+    pub cases: Vec<String>,
+}
+
+impl Bases {
+    /// The base with these host programs.
+    pub fn get(&self, guest_dir: &Path, tools: &[String]) -> Result<Arc<Base>, InfraError> {
+        let mut key = tools.to_vec();
+        key.push("busybox".to_owned());
+        key.sort();
+        key.dedup();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = made.get(&key) {
+            return Ok(base.clone());
+        }
+        let bytes = base(guest_dir, &key)?.bytes();
+        let hash = Sha256::new().chain_update(&bytes);
+        let base = Arc::new(Base {
+            sha256: hex::encode(hash.clone().finalize()),
+            bytes,
+            hash,
+        });
+        made.insert(key, base.clone());
+        Ok(base)
+    }
+}
+
+/// The programs of PID 1, which every toolset digest covers.
+pub fn guest_programs(guest_dir: &Path) -> [PathBuf; 2] {
+    ["firstbad-guest", "fbtool"].map(|name| guest_dir.join(name))
+}
+
+fn base(guest_dir: &Path, tools: &[String]) -> Result<Archive, InfraError> {
+    let mut a = Archive::default();
+    for dir in [
+        "bin", "dev", "etc", "lib", "lib64", "mnt", "proc", "root", "run", "sbin", "suite", "sys",
+        "tmp", "usr/bin", "usr/sbin", "var",
+    ] {
+        a.dir(dir);
+    }
+    a.char_device("/dev/console", 0o600, 5, 1);
+    a.char_device("/dev/null", 0o666, 1, 3);
+    let [guest, fbtool] = guest_programs(guest_dir);
+    a.file("/init", 0o755, read(&guest)?);
+    a.file("/bin/fbtool", 0o755, read(&fbtool)?);
+    for (inside, host) in tools::closure(tools)? {
+        a.file(&inside, 0o755, read(&host)?);
+    }
+    // PID 1 installs the other names; what is here already keeps its place.
+    a.link("/bin/sh", "busybox");
+    a.file(
+        "/etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n".to_vec(),
+    );
+    a.file(
+        "/etc/group",
+        0o644,
+        b"root:x:0:\nnogroup:x:65534:\n".to_vec(),
+    );
+    Ok(a)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, InfraError> {
+    std::fs::read(path).map_err(|e| {
+        InfraError::failed(
+            format!("cannot read {} for the initramfs", path.display()),
+            e,
+        )
+    })
+}
+
+/// Writes the initramfs of one run into `dir`.
+pub fn write(base: &Base, work: &TestWork, dir: &Path) -> Result<Initramfs, InfraError> {
+    let nonce = nonce(base, work)?;
+    let plan = plan(work, &nonce)?;
+    let cases = plan.cases.iter().map(|c| c.name.clone()).collect();
+    let mut a = Archive::default();
+    let size: usize = work.suite.files.iter().map(|f| f.content.len()).sum();
+    if size > SUITE_BYTES {
+        return Err(InfraError::Failed(format!(
+            "the suite's files have {size} bytes; at most {SUITE_BYTES} are allowed"
+        )));
+    }
+    for file in &work.suite.files {
+        let path = suite_path(&file.path)?;
+        a.file(&path, 0o755, file.content.clone().into_bytes());
+    }
+    let plan = serde_json::to_vec(&plan).context("cannot write the guest's plan")?;
+    a.file(PLAN_PATH, 0o600, plan);
+    let run = a.bytes();
+
+    let path = dir.join("initramfs.cpio");
+    let mut file = File::create(&path).context("cannot create the initramfs")?;
+    file.write_all(&base.bytes)
+        .and_then(|()| file.write_all(&run))
+        .context("cannot write the initramfs")?;
+    let sha256 = hex::encode(base.hash.clone().chain_update(&run).finalize());
+    Ok(Initramfs {
+        path,
+        sha256,
+        nonce,
+        cases,
+    })
+}
+
+/// Where a suite's file lies in the guest; refuses a path that leaves `/suite`.
+fn suite_path(path: &str) -> Result<String, InfraError> {
+    let bad = |part: &str| part.is_empty() || part == "." || part == "..";
+    if path.split('/').any(bad) || path.contains(|c: char| c.is_control()) || path.len() > 200 {
+        return Err(InfraError::Failed(format!(
+            "the suite holds a file with the path {path:?}, which is not a plain relative path"
+        )));
+    }
+    Ok(format!("/suite/{path}"))
+}
+
+fn plan(work: &TestWork, nonce: &str) -> Result<GuestPlan, InfraError> {
+    let spec = &work.suite.spec;
+    let unknown = |name: &&String| !spec.case.iter().any(|c| c.name == **name);
+    if let Some(name) = work.cases.iter().find(unknown) {
+        return Err(InfraError::Failed(format!(
+            "the suite {} has no case {name:?}",
+            spec.name
+        )));
+    }
+    let cases = spec
+        .case
+        .iter()
+        .filter(|c| work.cases.is_empty() || work.cases.contains(&c.name))
+        .map(|c| {
+            Ok(GuestCase {
+                name: c.name.clone(),
+                script: suite_path(&c.script)?,
+                timeout_s: c.timeout_s,
+            })
+        })
+        .collect::<Result<_, InfraError>>()?;
+    Ok(GuestPlan {
+        nonce: nonce.to_owned(),
+        seed: work.seed,
+        cases,
+    })
+}
+
+/// What the guest signs its frames with: a keyed hash of the run's inputs.
+///
+/// The same run must have the same nonce on every worker, or the console and
+/// the initramfs would differ, so the key is a public label and not a secret.
+/// A test script cannot compute it by accident, and not on purpose either as
+/// long as it does not know the image's hash (the plan is unlinked before a
+/// case runs). The limit: someone who knows the kernel image beforehand, or a
+/// case that reads PID 1's memory as root, can forge frames about its own run.
+fn nonce(base: &Base, work: &TestWork) -> Result<String, InfraError> {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(NONCE_LABEL).context("cannot make the run's nonce")?;
+    let cases = work.cases.join("\n");
+    let seed = work.seed.to_string();
+    for input in [
+        &work.image_sha256,
+        &base.sha256,
+        &work.suite.digest,
+        &cases,
+        &seed,
+    ] {
+        mac.update(&(input.len() as u64).to_le_bytes());
+        mac.update(input.as_bytes());
+    }
+    Ok(hex::encode(&mac.finalize().into_bytes()[..16]))
+}

@@ -1,0 +1,192 @@
+//! QEMU's argument vector.
+//!
+//! Owns every flag of the virtual machine; the exact mode's flags are measured
+//! and must not be changed one by one. Must not know suites or observations.
+
+use std::path::Path;
+
+use firstbad_api::lease::{RunMode, VmShape};
+
+/// The program.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+/// Name of the console's file in the working directory.
+pub const CONSOLE: &str = "console";
+/// Name of the result port's file in the working directory.
+pub const FRAMES: &str = "frames";
+/// Kernel command line before the suite's own words. The time stamps tell the
+/// kernel's lines from what a program printed on the console.
+const CMDLINE: &str = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 printk.time=1 \
+                       ignore_loglevel panic=-1 rdinit=/init";
+/// In exact mode nothing may depend on the host's entropy or CPU.
+const CMDLINE_EXACT: &str = "nokaslr mitigations=off";
+/// Longest command line the kernel accepts on x86, bytes.
+const CMDLINE_BYTES: usize = 2047;
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    TcgExact,
+    Tcg,
+    Kvm,
+}
+
+impl Engine {
+    /// The engine of a mode, given whether KVM is trusted.
+    pub fn of(mode: RunMode, kvm: bool) -> Engine {
+        match (mode, kvm) {
+            (RunMode::Exact, _) => Engine::TcgExact,
+            (RunMode::Real, true) => Engine::Kvm,
+            (RunMode::Real, false) => Engine::Tcg,
+        }
+    }
+
+    /// The name in a run's inputs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::TcgExact => "tcg-exact",
+            Engine::Tcg => "tcg",
+            Engine::Kvm => "kvm",
+        }
+    }
+}
+
+/// The kernel's whole command line, or why the suite's part cannot be used.
+pub fn cmdline(engine: Engine, suite: &str) -> Result<String, String> {
+    if !suite.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return Err("the suite's kernel command line holds unprintable characters".to_owned());
+    }
+    let exact = match engine {
+        Engine::TcgExact => CMDLINE_EXACT,
+        Engine::Tcg | Engine::Kvm => "",
+    };
+    let words: Vec<&str> = [CMDLINE, exact, suite]
+        .iter()
+        .flat_map(|part| part.split(' '))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    match line.len() {
+        0..=CMDLINE_BYTES => Ok(line),
+        n => Err(format!(
+            "the kernel command line has {n} bytes; at most {CMDLINE_BYTES} are allowed"
+        )),
+    }
+}
+
+/// The arguments of a run; `image` and `initramfs` are paths as QEMU sees them.
+pub fn args(
+    engine: Engine,
+    shape: &VmShape,
+    seed: u64,
+    cmdline: &str,
+    image: &Path,
+    initramfs: &Path,
+) -> Vec<String> {
+    let mut a = common(shape.memory_mib);
+    a.extend(match engine {
+        Engine::TcgExact => words(&[
+            "-cpu",
+            "max",
+            "-accel",
+            "tcg",
+            "-icount",
+            "shift=0,sleep=off",
+            "-rtc",
+            "base=2025-01-01,clock=vm",
+        ]),
+        Engine::Tcg => words(&["-cpu", "max", "-accel", "tcg,thread=multi"]),
+        Engine::Kvm => words(&["-cpu", "host", "-accel", "kvm"]),
+    });
+    a.extend(["-smp".to_owned(), shape.vcpus.to_string()]);
+    // QEMU reads the seed as a 64-bit number and spreads it over its generators.
+    a.extend(["-seed".to_owned(), seed.to_string()]);
+    a.extend(["-kernel".to_owned(), image.display().to_string()]);
+    a.extend(["-initrd".to_owned(), initramfs.display().to_string()]);
+    a.extend(["-append".to_owned(), cmdline.to_owned()]);
+    a.extend(serial("s0", CONSOLE));
+    a.extend(serial("s1", FRAMES));
+    a
+}
+
+/// What every machine has, the canary's too: no network, no disk, no display.
+pub fn common(memory_mib: u32) -> Vec<String> {
+    let mut a = words(&[
+        "-M",
+        "q35,hpet=off",
+        "-nodefaults",
+        "-no-user-config",
+        "-nic",
+        "none",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-m",
+    ]);
+    a.push(memory_mib.to_string());
+    a
+}
+
+/// A serial port whose output goes to a file in the working directory.
+pub fn serial(id: &str, file: &str) -> Vec<String> {
+    words(&[
+        "-chardev",
+        &format!("file,id={id},path={file}"),
+        "-serial",
+        &format!("chardev:{id}"),
+    ])
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: VmShape = VmShape {
+        mode: RunMode::Exact,
+        vcpus: 2,
+        memory_mib: 512,
+    };
+
+    #[test]
+    fn the_exact_mode_has_the_measured_flags() {
+        let a = args(
+            Engine::TcgExact,
+            &SHAPE,
+            7,
+            "quiet",
+            Path::new("IMAGE"),
+            Path::new("INITRAMFS"),
+        )
+        .join(" ");
+        for part in [
+            "-M q35,hpet=off -nodefaults",
+            "-cpu max -accel tcg -icount shift=0,sleep=off -rtc base=2025-01-01,clock=vm",
+            "-smp 2 -seed 7",
+            "-kernel IMAGE -initrd INITRAMFS -append quiet",
+            "-nic none",
+        ] {
+            assert!(a.contains(part), "{part} in {a}");
+        }
+        assert!(!a.contains("virtio"), "host-timed devices break exact runs");
+    }
+
+    #[test]
+    fn only_the_real_mode_may_use_kvm() {
+        assert_eq!(Engine::of(RunMode::Exact, true), Engine::TcgExact);
+        assert_eq!(Engine::of(RunMode::Real, true), Engine::Kvm);
+        assert_eq!(Engine::of(RunMode::Real, false), Engine::Tcg);
+    }
+
+    #[test]
+    fn a_command_line_with_a_newline_or_without_end_is_refused() {
+        assert!(cmdline(Engine::Tcg, "a\nb").is_err());
+        assert!(cmdline(Engine::Tcg, &"a".repeat(2048)).is_err());
+        let line = cmdline(Engine::TcgExact, " loop.max_loop=4  ").unwrap();
+        assert!(line.ends_with("mitigations=off loop.max_loop=4"), "{line}");
+    }
+}

@@ -1,0 +1,182 @@
+//! Host programs a suite uses, with the shared libraries they need.
+//!
+//! Owns finding them and their digest, which is part of the test identity.
+//! Must not know archives or suites. The programs are the worker's own and
+//! trusted; only their *names* come from a suite.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Context, InfraError};
+
+/// The programs whose versions make up the toolset of a worker.
+pub const USUAL: &[&str] = &["btrfs", "busybox", "crun", "fio", "mkfs.btrfs"];
+/// Loaded by glibc at run time for `pthread_cancel`, so that `ldd` does not show it.
+const HIDDEN: &str = "libgcc_s.so.1";
+/// Tools one suite may name.
+const COUNT_MAX: usize = 64;
+
+/// Finds a program in `PATH` and in the system's own directories.
+pub fn find(name: &str) -> Result<PathBuf, InfraError> {
+    if !is_plain(name) {
+        return Err(InfraError::Failed(format!(
+            "the suite names the host program {name:?}, which is not a plain file name"
+        )));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .chain(system)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            InfraError::Failed(format!(
+                "the suite needs the host program `{name}`, which is not installed on this worker"
+            ))
+        })
+}
+
+fn is_plain(name: &str) -> bool {
+    let ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= 64
+        && name.chars().all(ok)
+}
+
+/// Resolves programs and every library they load: path in the guest → file of the host.
+pub fn closure(names: &[String]) -> Result<BTreeMap<String, PathBuf>, InfraError> {
+    if names.len() > COUNT_MAX {
+        return Err(InfraError::Failed(format!(
+            "the suite names {} host programs; at most {COUNT_MAX} are allowed",
+            names.len()
+        )));
+    }
+    let mut files = BTreeMap::new();
+    for name in names {
+        let program = find(name)?;
+        for library in libraries(&program)? {
+            files.insert(library.to_string_lossy().into_owned(), library);
+        }
+        files.insert(format!("/bin/{name}"), program);
+    }
+    Ok(files)
+}
+
+/// The shared libraries of a program, loader included; none for a static one or a script.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>, InfraError> {
+    let out = Command::new("ldd")
+        .arg("--")
+        .arg(program)
+        .env("LC_ALL", "C")
+        .output()
+        .context("cannot run ldd")?;
+    if !out.status.success() {
+        return Ok(Vec::new());
+    }
+    let text = String::from_utf8_lossy(&out.stdout);
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.contains("not found") {
+            return Err(InfraError::Failed(format!(
+                "the host program {} lacks a library: {}",
+                program.display(),
+                line.trim()
+            )));
+        }
+        found.extend(library_of(line).map(PathBuf::from));
+    }
+    let hidden = found
+        .iter()
+        .find(|l| l.file_name().is_some_and(|n| n == "libc.so.6"))
+        .map(|libc| libc.with_file_name(HIDDEN))
+        .filter(|path| path.is_file());
+    found.extend(hidden);
+    Ok(found)
+}
+
+/// The path in one line of `ldd`: `name => /path (0x…)` or `/path (0x…)`.
+fn library_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let path = line.split_once(" => ").map_or(line, |(_, path)| path);
+    let path = path.split_once(" (").map_or(path, |(path, _)| path);
+    path.starts_with('/').then_some(path)
+}
+
+/// SHA-256 over the named files, then the usual host programs with their libraries.
+///
+/// A program that is missing counts as missing: installing it changes the toolset.
+pub fn digest(own: &[PathBuf]) -> Result<String, InfraError> {
+    let mut hash = Sha256::new();
+    for path in own {
+        add(&mut hash, &file_name(path), path)?;
+    }
+    for name in USUAL {
+        match find(name) {
+            Ok(_) => {
+                for (inside, host) in closure(&[(*name).to_owned()])? {
+                    add(&mut hash, &inside, &host)?;
+                }
+            }
+            Err(_) => hash.update(format!("{name} absent\n")),
+        }
+    }
+    Ok(hex::encode(hash.finalize()))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn add(hash: &mut Sha256, name: &str, path: &Path) -> Result<(), InfraError> {
+    let data =
+        std::fs::read(path).map_err(|e| InfraError::failed(format!("cannot read {path:?}"), e))?;
+    hash.update(format!("{name} {}\n", data.len()));
+    hash.update(data);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_lines_of_ldd() {
+        assert_eq!(
+            library_of("\tlibc.so.6 => /lib/x/libc.so.6 (0x00007f)"),
+            Some("/lib/x/libc.so.6")
+        );
+        assert_eq!(
+            library_of("\t/lib64/ld-linux-x86-64.so.2 (0x00007f)"),
+            Some("/lib64/ld-linux-x86-64.so.2")
+        );
+        assert_eq!(library_of("\tlinux-vdso.so.1 (0x00007f)"), None);
+    }
+
+    #[test]
+    fn a_name_with_a_path_or_an_option_is_refused() {
+        for name in ["../evil", "/bin/sh", "-rf", "", ".", "a b", &"a".repeat(65)] {
+            let error = find(name).unwrap_err().to_string();
+            assert!(error.contains("not a plain file name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = find("no-such-program-anywhere").unwrap_err().to_string();
+        assert!(error.contains("`no-such-program-anywhere`"), "{error}");
+    }
+
+    #[test]
+    fn the_closure_of_a_dynamic_program_holds_its_loader() {
+        let files = closure(&["ls".to_owned()]).unwrap();
+        assert!(files.contains_key("/bin/ls"), "{files:?}");
+        assert!(files.keys().any(|p| p.contains("ld-linux")), "{files:?}");
+        assert!(files.keys().any(|p| p.ends_with("/libc.so.6")), "{files:?}");
+    }
+}
