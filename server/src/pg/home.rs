@@ -26,6 +26,7 @@ const WATCHDOG: &str = r#"
 exec 9>>"$1/watchdog.lock" && flock -n 9 || exit 0
 idle=0
 while sleep 2 9>&-; do
+    [ -e "$1/owner.lock" ] || exit 0
     if ! flock -n "$1/owner.lock" true; then idle=0; continue; fi
     idle=$((idle + 2))
     pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
