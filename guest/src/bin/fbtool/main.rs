@@ -22,6 +22,7 @@ const USAGE: &str = "usage:
   fbtool pattern-verify FILE SEED BYTES
   fbtool corrupt DEVICE OFFSET BYTES   inverts bytes
   fbtool corrupt-pattern DEVICE SEED   inverts the first block of that pattern on DEVICE
+  fbtool fsync PATH                    a file or a folder
   fbtool nocow FILE                    creates FILE with the no-copy-on-write flag";
 
 /// Why the tool does not exit 0.
@@ -71,6 +72,9 @@ fn run(args: &[&str]) -> Result<(), Failure> {
             pattern::corrupt(device, number(offset)?, number(bytes)?)
         }
         ["corrupt-pattern", device, seed] => pattern::corrupt_pattern(device, number(seed)?),
+        ["fsync", path] => std::fs::File::open(path)
+            .and_then(|f| f.sync_all())
+            .map_err(|e| Failure::call(path, e)),
         ["nocow", file] => direct::create_nocow(file),
         _ => Err(Failure::Call(USAGE.into())),
     }

@@ -1,0 +1,21 @@
+. "${0%/*}/lib.sh"
+fresh "$DEV"
+attach -o commit=1
+btrfs subvolume create "$MNT/origin" >/dev/null
+fbtool pattern-write "$MNT/origin/data" "$SEED" 2000000
+btrfs subvolume snapshot "$MNT/origin" "$MNT/copy" >/dev/null
+btrfs subvolume snapshot -r "$MNT/origin" "$MNT/frozen" >/dev/null
+fbtool pattern-write "$MNT/origin/data" "$((SEED + 1))" 1500000
+echo new >"$MNT/copy/new"
+if touch "$MNT/frozen/x" 2>/dev/null; then fail "a read-only snapshot took a file"; fi
+remount
+fbtool pattern-verify "$MNT/origin/data" "$((SEED + 1))" 1500000
+fbtool pattern-verify "$MNT/copy/data" "$SEED" 2000000
+fbtool pattern-verify "$MNT/frozen/data" "$SEED" 2000000
+[ ! -e "$MNT/origin/new" ] || fail "the copy's file appeared in the origin"
+btrfs subvolume delete "$MNT/frozen" >/dev/null
+btrfs subvolume delete "$MNT/origin" >/dev/null
+btrfs subvolume sync "$MNT" >/dev/null
+fbtool pattern-verify "$MNT/copy/data" "$SEED" 2000000
+detach
+offline
