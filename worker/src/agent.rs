@@ -38,7 +38,7 @@ pub async fn run(config: WorkerConfig, shutdown: CancellationToken) -> anyhow::R
     // Sources are read by the sandbox's uid; the worker's directory itself is closed.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let (dirs, _lock) = Dirs::open(&config.dir)?;
-    let sandbox = Sandbox::new()?;
+    let sandbox = Sandbox::new()?.lend_kvm(dirs.root());
     selftest::run(&sandbox, &dirs).await?;
     tracing::info!("the sandbox holds: every probe failed to get out");
     let until = Until {

@@ -28,6 +28,7 @@ pub const SANDBOX_UID: u32 = 64_738;
 /// Where the outer `bwrap` lends directories to the inner one.
 const LENT: &str = "/mnt";
 const PATH: &str = "/usr/bin:/usr/sbin";
+const KVM: &str = "/dev/kvm";
 
 /// Resource limits of one command; core dumps are always off.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct Sandbox {
     prlimit: PathBuf,
     /// The uid to become; `None` when the worker is not root.
     drop_to: Option<u32>,
+    /// The device shown as `/dev/kvm`.
+    kvm: PathBuf,
 }
 
 impl Sandbox {
@@ -84,12 +87,41 @@ impl Sandbox {
             setpriv: find("setpriv", "util-linux")?,
             prlimit: find("prlimit", "util-linux")?,
             drop_to: rustix::process::geteuid().is_root().then_some(SANDBOX_UID),
+            kvm: PathBuf::from(KVM),
         })
     }
 
     /// Uses another uid than [`SANDBOX_UID`]; without effect unless the worker is root.
     pub fn with_uid(mut self, uid: u32) -> Sandbox {
         self.drop_to = self.drop_to.map(|_| uid);
+        self
+    }
+
+    /// As root, makes the sandbox uid's own node of the KVM device in `dir`.
+    ///
+    /// The permissions of `/dev/kvm` differ from host to host (a group that may
+    /// use it, or root alone) and are not ours to change. Without effect where
+    /// the worker is not root, where there is no device or nodes cannot be made.
+    pub fn lend_kvm(mut self, dir: &Path) -> Sandbox {
+        let node = dir.join("kvm-device");
+        let _absent = std::fs::remove_file(&node);
+        let Ok(device) = std::fs::metadata(KVM).map(|m| m.rdev()) else {
+            return self;
+        };
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &node,
+            rustix::fs::FileType::CharacterDevice,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            device,
+        );
+        let usable = |_| std::fs::File::options().read(true).write(true).open(&node);
+        if self.drop_to.is_some()
+            && made.map_err(io::Error::from).and_then(usable).is_ok()
+            && self.own(&node).is_ok()
+        {
+            self.kvm = node;
+        }
         self
     }
 
@@ -135,6 +167,13 @@ impl Sandbox {
         for (n, (host, _)) in spec.rw.iter().enumerate() {
             a.extend(["--bind".into(), host.into(), lent("rw", n).into()]);
         }
+        if spec.kvm {
+            a.extend([
+                "--dev-bind-try".into(),
+                self.kvm.clone().into(),
+                lent("kvm", 0).into(),
+            ]);
+        }
         a.push("--".into());
         a
     }
@@ -172,7 +211,12 @@ impl Sandbox {
     fn isolate(&self, spec: &Spec, is_lent: bool) -> Vec<OsString> {
         let mut a = words(&self.bwrap, ISOLATION);
         if spec.kvm {
-            a.extend(["--dev-bind-try", "/dev/kvm", "/dev/kvm"].map(OsString::from));
+            let from = if is_lent {
+                lent("kvm", 0)
+            } else {
+                self.kvm.clone()
+            };
+            a.extend(["--dev-bind-try".into(), from.into(), KVM.into()]);
         }
         for (n, (host, inside)) in spec.ro.iter().enumerate() {
             let from = if is_lent { lent("ro", n) } else { host.clone() };
@@ -257,7 +301,7 @@ fn lent(kind: &str, n: usize) -> PathBuf {
 
 /// The group that may open `/dev/kvm`, unless that is root's.
 fn kvm_group() -> Option<u32> {
-    let gid = std::fs::metadata("/dev/kvm").ok()?.gid();
+    let gid = std::fs::metadata(KVM).ok()?.gid();
     (gid != 0).then_some(gid)
 }
 

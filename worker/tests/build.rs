@@ -29,14 +29,23 @@ impl Bench {
         let (dirs, lock) = Dirs::open(&home.path().join("worker")).unwrap();
         let sandbox = Sandbox::new().unwrap();
         let kbuild = Kbuild::new(&sandbox, &dirs, &until()).await.unwrap();
-        Bench { home, dirs, _lock: lock, kbuild }
+        Bench {
+            home,
+            dirs,
+            _lock: lock,
+            kbuild,
+        }
     }
 
     fn log(&self) -> String {
         fs::read_to_string(self.dirs.scratch(1, 1).join("build.log")).unwrap()
     }
 
-    async fn build(&self, changes: &[(&str, &str)], fragment: &str) -> Result<Step<Built>, InfraError> {
+    async fn build(
+        &self,
+        changes: &[(&str, &str)],
+        fragment: &str,
+    ) -> Result<Step<Built>, InfraError> {
         self.build_until(changes, fragment, &until()).await
     }
 
@@ -70,7 +79,10 @@ impl Bench {
 
     /// The object directories: there is one per configuration.
     fn objects(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.dirs.root().join("build")).unwrap().map(|e| e.unwrap().path()).collect()
+        fs::read_dir(self.dirs.root().join("build"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect()
     }
 }
 
@@ -81,34 +93,53 @@ async fn a_comment_keeps_the_signature_and_an_unchanged_tree_builds_nothing() {
     assert_eq!(first.release, "6.12.0-fixture");
     assert_eq!((first.objects_built, first.ccache_hits), (1, 0));
     assert_eq!(first.lost_symbols, Vec::<String>::new());
-    assert_eq!(fs::read_to_string(&first.config).unwrap(), "CONFIG_A=y\n# CONFIG_B is not set\n");
+    assert_eq!(
+        fs::read_to_string(&first.config).unwrap(),
+        "CONFIG_A=y\n# CONFIG_B is not set\n"
+    );
 
     let again = bench.built(&[], "CONFIG_A=y\n").await;
     assert_eq!(again.objects_built, 0, "{}", bench.log());
-    assert_eq!((&again.signature, &again.image_sha256), (&first.signature, &first.image_sha256));
+    assert_eq!(
+        (&again.signature, &again.image_sha256),
+        (&first.signature, &first.image_sha256)
+    );
 
     let comment = format!("/* a comment */ {MAIN}");
     let commented = bench.built(&[("main.c", &comment)], "CONFIG_A=y\n").await;
     assert_eq!(commented.objects_built, 1);
     assert_eq!(commented.signature, first.signature);
 
-    let changed = bench.built(&[("main.c", &MAIN.replace('1', "2"))], "CONFIG_A=y\n").await;
+    let changed = bench
+        .built(&[("main.c", &MAIN.replace('1', "2"))], "CONFIG_A=y\n")
+        .await;
     assert_ne!(changed.signature, first.signature);
 
     for dir in bench.objects() {
         fs::remove_dir_all(dir).unwrap();
     }
     let back = bench.built(&[], "CONFIG_A=y\n").await;
-    assert_eq!((back.objects_built, back.ccache_hits), (1, 1), "{}", bench.log());
+    assert_eq!(
+        (back.objects_built, back.ccache_hits),
+        (1, 1),
+        "{}",
+        bench.log()
+    );
     assert_eq!(back.signature, first.signature);
 }
 
 #[tokio::test]
 async fn lost_symbols_are_reported_and_another_configuration_has_its_own_objects() {
     let bench = Bench::new().await;
-    let built = bench.built(&[], "CONFIG_A=y\nCONFIG_NEW=y\n# CONFIG_OLD is not set\n").await;
+    let built = bench
+        .built(&[], "CONFIG_A=y\nCONFIG_NEW=y\n# CONFIG_OLD is not set\n")
+        .await;
     assert_eq!(built.lost_symbols, ["CONFIG_NEW: wanted y, got n"]);
-    assert!(bench.log().contains("firstbad: lost symbol: CONFIG_NEW: wanted y, got n"));
+    assert!(
+        bench
+            .log()
+            .contains("firstbad: lost symbol: CONFIG_NEW: wanted y, got n")
+    );
     bench.built(&[], "CONFIG_B=y\n").await;
     assert_eq!(bench.objects().len(), 2);
 }
@@ -117,9 +148,16 @@ async fn lost_symbols_are_reported_and_another_configuration_has_its_own_objects
 async fn a_compile_error_is_the_trees_failure_and_is_confirmed_in_an_empty_directory() {
     let bench = Bench::new().await;
     bench.built(&[], "").await;
-    let broken = bench.build(&[("main.c", "int go(void) { return gone; }\n")], "").await;
-    let Ok(Step::Failed(line)) = broken else { panic!("{broken:?}") };
-    assert!(line.contains("main.c:1:23: error: 'gone' undeclared"), "{line}");
+    let broken = bench
+        .build(&[("main.c", "int go(void) { return gone; }\n")], "")
+        .await;
+    let Ok(Step::Failed(line)) = broken else {
+        panic!("{broken:?}")
+    };
+    assert!(
+        line.contains("main.c:1:23: error: 'gone' undeclared"),
+        "{line}"
+    );
     assert!(bench.log().contains("once more in an empty one"));
     bench.built(&[], "").await;
 }
@@ -128,10 +166,18 @@ async fn a_compile_error_is_the_trees_failure_and_is_confirmed_in_an_empty_direc
 async fn a_killed_compiler_or_a_missing_one_is_our_failure() {
     let bench = Bench::new().await;
     let killed = MAKEFILE.replace("\nextra:\n", "\nextra:\n\tsh -c 'kill -9 $$$$'\n");
-    let missing = MAKEFILE.replace("\nextra:\n", "\nextra:\n\tno-such-compiler -c x.c || exit 1\n");
-    for (makefile, said) in [(killed, "[Makefile:19: extra] Killed"), (missing, "no-such-compiler: not found")] {
+    let missing = MAKEFILE.replace(
+        "\nextra:\n",
+        "\nextra:\n\tno-such-compiler -c x.c || exit 1\n",
+    );
+    for (makefile, said) in [
+        (killed, "[Makefile:19: extra] Killed"),
+        (missing, "no-such-compiler: not found"),
+    ] {
         let end = bench.build(&[("Makefile", &makefile)], "").await;
-        let Err(InfraError::Failed(why)) = end else { panic!("{end:?}\n{}", bench.log()) };
+        let Err(InfraError::Failed(why)) = end else {
+            panic!("{end:?}\n{}", bench.log())
+        };
         assert!(why.contains(said), "{why}");
     }
 }
@@ -140,7 +186,10 @@ async fn a_killed_compiler_or_a_missing_one_is_our_failure() {
 async fn a_cancelled_build_leaves_nothing_running_and_its_objects_are_not_trusted() {
     let bench = Bench::new().await;
     bench.built(&[], "").await;
-    let slow = MAKEFILE.replace("\nextra:\n", "\nextra:\n\tsleep 47.11 & echo half >$(O)/main.o; sleep 47.11\n");
+    let slow = MAKEFILE.replace(
+        "\nextra:\n",
+        "\nextra:\n\tsleep 47.11 & echo half >$(O)/main.o; sleep 47.11\n",
+    );
     let stop = until();
     let cancel = stop.cancel.clone();
     tokio::spawn(async move {
@@ -159,10 +208,13 @@ async fn a_cancelled_build_leaves_nothing_running_and_its_objects_are_not_truste
 
 /// Whether a process with this argument exists.
 fn running(argument: &str) -> bool {
-    fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|e| {
-        let line = fs::read(e.path().join("cmdline")).unwrap_or_default();
-        line.split(|b| *b == 0).any(|a| a == argument.as_bytes())
-    })
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .any(|e| {
+            let line = fs::read(e.path().join("cmdline")).unwrap_or_default();
+            line.split(|b| *b == 0).any(|a| a == argument.as_bytes())
+        })
 }
 
 #[tokio::test]
@@ -175,7 +227,11 @@ async fn a_makefile_reaches_no_network_no_token_and_nothing_outside_its_scratch(
     fs::write(&token, "fb_secret_token").unwrap();
     let outside = bench.home.path().join("outside");
     fs::create_dir(&outside).unwrap();
-    fs::set_permissions(&outside, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    fs::set_permissions(
+        &outside,
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
     let escape = format!(
         "\nextra:\n\
          \t-bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port} && echo ESCAPED tcp'\n\
@@ -201,7 +257,10 @@ async fn a_makefile_reaches_no_network_no_token_and_nothing_outside_its_scratch(
         "cannot create /src/x: Read-only file system".to_owned(),
         "cannot create /usr/x".to_owned(),
     ] {
-        assert!(said.split('|').any(|s| log.contains(s)), "missing: {said}\n{log}");
+        assert!(
+            said.split('|').any(|s| log.contains(s)),
+            "missing: {said}\n{log}"
+        );
     }
 }
 
@@ -215,14 +274,18 @@ async fn a_link_in_place_of_the_image_is_not_followed() {
         &format!("ln -sf {} $(O)/arch/x86/boot/bzImage", secret.display()),
     );
     let end = bench.build(&[("Makefile", &makefile)], "").await;
-    let Ok(Step::Failed(line)) = end else { panic!("{end:?}") };
+    let Ok(Step::Failed(line)) = end else {
+        panic!("{end:?}")
+    };
     assert!(line.contains("no usable file"), "{line}");
 }
 
 #[tokio::test]
 async fn the_sandbox_holds_on_this_machine_and_two_workers_cannot_share_a_directory() {
     let bench = Bench::new().await;
-    selftest::run(&Sandbox::new().unwrap(), &bench.dirs).await.unwrap();
+    selftest::run(&Sandbox::new().unwrap(), &bench.dirs)
+        .await
+        .unwrap();
     let second = Dirs::open(bench.dirs.root()).unwrap_err().to_string();
     assert!(second.contains("another worker uses it"), "{second}");
 }
