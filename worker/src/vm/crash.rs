@@ -224,22 +224,25 @@ impl Report {
 }
 
 /// The text after the kernel's time stamp (and caller), or `None` if the line has none.
+///
+/// A program may have left an unfinished line on the console before the kernel spoke.
 fn message(line: &str) -> Option<&str> {
-    let line = match line.strip_prefix('<') {
-        Some(rest) => rest.split_once('>').map_or(line, |(_, rest)| rest),
-        None => line,
-    };
+    line.match_indices('[')
+        .find_map(|(at, _)| stamped(&line[at..]))
+}
+
+fn stamped(line: &str) -> Option<&str> {
     let (stamp, rest) = line.strip_prefix('[')?.split_once(']')?;
     let (seconds, micros) = stamp.trim_start().split_once('.')?;
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !digits(seconds) || !digits(micros) {
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if seconds.is_empty() || micros.len() != 6 || !digits(seconds) || !digits(micros) {
         return None;
     }
     let rest = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
         Some((caller, rest)) if is_caller(caller) => rest,
         _ => rest,
     };
-    Some(rest.strip_prefix(' ').unwrap_or(rest))
+    rest.strip_prefix(' ')
 }
 
 /// `T123` or `C0`, as CONFIG_PRINTK_CALLER prints it.

@@ -458,6 +458,13 @@ fn only_the_kernels_own_lines_count() {
 }
 
 #[test]
+fn a_kernel_line_behind_an_unfinished_one_counts() {
+    let mut d = Detector::default();
+    d.push(b"writing [1/9] ... [    2.000000][   T91] BUG: Bad page state in process x\n");
+    assert_eq!(d.finish()[0].title, "BUG: Bad page state");
+}
+
+#[test]
 fn harmless_messages_are_no_crash() {
     let quiet = "
 Linux version 6.12.9 (firstbad@firstbad) #1 SMP

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use firstbad_api::limits::{BOOT_DEADLINE_S, SILENCE_S};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc;
@@ -45,17 +44,6 @@ pub struct Times {
     pub silence: Duration,
     /// In all.
     pub total: Duration,
-}
-
-impl Times {
-    /// The system's limits, with the deadline of this run.
-    pub fn of(deadline_s: u64) -> Times {
-        Times {
-            boot: Duration::from_secs(BOOT_DEADLINE_S),
-            silence: Duration::from_secs(SILENCE_S),
-            total: Duration::from_secs(deadline_s),
-        }
-    }
 }
 
 /// The command that runs QEMU in the sandbox, writing its ports into `out`.

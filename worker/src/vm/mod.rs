@@ -20,8 +20,10 @@ mod tools;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use firstbad_api::lease::TestWork;
+use firstbad_api::limits::{BOOT_DEADLINE_S, SILENCE_S};
 use firstbad_api::observation::{BootOutcome, RunInputs, TestObservation};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -69,6 +71,10 @@ pub struct Vm {
     pub qemu_version: String,
     /// SHA-256 over the guest's programs and the host programs suites use.
     pub toolset: String,
+    /// Time from power-on to PID 1's hello.
+    pub boot: Duration,
+    /// Time without a byte on either port after which a machine hangs.
+    pub silence: Duration,
     dir: PathBuf,
     guest_dir: PathBuf,
     sandbox: Sandbox,
@@ -106,6 +112,8 @@ impl Vm {
             accel_why,
             qemu_version,
             toolset,
+            boot: Duration::from_secs(BOOT_DEADLINE_S),
+            silence: Duration::from_secs(SILENCE_S),
             dir: cfg.dir,
             guest_dir: cfg.guest_dir,
             sandbox: sandbox.clone(),
@@ -233,7 +241,11 @@ async fn run_on(
         &out,
         engine == Engine::Kvm,
     );
-    let times = Times::of(work.deadline_s);
+    let times = Times {
+        boot: vm.boot,
+        silence: vm.silence,
+        total: Duration::from_secs(work.deadline_s),
+    };
     let (stop, panicked, ended) = machine::run(command, console, times, progress, cancel).await?;
     let (boot, end) = classify::outcome(stop, panicked, &ended.frames, &ended.crashes);
     let mut whole = vec![qemu::PROGRAM.to_owned()];

@@ -1,0 +1,433 @@
+//! Boots a real kernel in QEMU: every way a run can end, and the shipped suites.
+//!
+//! Needs a kernel with the suites' configuration and the guest's static
+//! programs: `make test` builds both and says where they are.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use firstbad_api::lease::{RunMode, TestWork, VmShape};
+use firstbad_api::observation::{BootOutcome, CaseStatus, CrashKind, RunEnd, TestObservation};
+use firstbad_api::suite::{CaseSpec, SuiteBundle, SuiteFile, SuiteSpec};
+use firstbad_worker::error::InfraError;
+use firstbad_worker::sandbox::Sandbox;
+use firstbad_worker::vm::{Accel, Progress, RunResult, Vm, VmConfig, run_test};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A machine to try, with a directory that lives as long.
+struct Lab {
+    vm: Vm,
+    dir: TempDir,
+    image: PathBuf,
+}
+
+impl Lab {
+    async fn new() -> Lab {
+        let dir = tempfile::tempdir().unwrap();
+        let config = VmConfig {
+            dir: dir.path().join("vm"),
+            guest_dir: wanted("FIRSTBAD_TEST_GUEST_DIR"),
+            accel: Accel::Tcg,
+        };
+        let mut vm = Vm::new(config, &Sandbox::new().unwrap()).await.unwrap();
+        vm.silence = Duration::from_secs(20);
+        Lab {
+            vm,
+            dir,
+            image: wanted("FIRSTBAD_TEST_BZIMAGE"),
+        }
+    }
+
+    fn work(&self, suite: SuiteBundle, mode: RunMode, seed: u64) -> TestWork {
+        TestWork {
+            image_sha256: sha256(&self.image),
+            shape: VmShape {
+                mode,
+                vcpus: 1,
+                memory_mib: suite.spec.memory_mib,
+            },
+            suite,
+            cases: Vec::new(),
+            seed,
+            deadline_s: 600,
+        }
+    }
+
+    async fn run(&self, work: &TestWork) -> RunResult {
+        self.run_until(work, CancellationToken::new())
+            .await
+            .unwrap()
+            .0
+    }
+
+    async fn run_until(
+        &self,
+        work: &TestWork,
+        cancel: CancellationToken,
+    ) -> Result<(RunResult, Vec<Progress>), InfraError> {
+        let scratch = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
+        let (send, mut seen) = mpsc::channel(64);
+        let result = run_test(&self.vm, &self.image, work, &scratch, send, cancel).await?;
+        let mut steps = Vec::new();
+        while let Some(step) = seen.recv().await {
+            steps.push(step);
+        }
+        Ok((result, steps))
+    }
+
+    /// Runs one exact case that is this script.
+    async fn script(&self, script: &str) -> TestObservation {
+        let work = self.work(suite(&[("case", script)], ""), RunMode::Exact, 1);
+        let run = self.run(&work).await;
+        println!("{}", tail(&run.console));
+        run.observation
+    }
+}
+
+fn wanted(name: &str) -> PathBuf {
+    let value = std::env::var_os(name).unwrap_or_else(|| {
+        panic!(
+            "{name} is not set: run `make test`, which builds the kernel and the guest and sets it"
+        )
+    });
+    PathBuf::from(value)
+}
+
+fn sha256(path: &Path) -> String {
+    hex::encode(Sha256::digest(std::fs::read(path).unwrap()))
+}
+
+fn tail(path: &Path) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
+    let spec = SuiteSpec {
+        name: "test/own".to_owned(),
+        about: "One test.".to_owned(),
+        memory_mib: 512,
+        tools: Vec::new(),
+        config: Vec::new(),
+        cmdline: cmdline.to_owned(),
+        case: cases
+            .iter()
+            .map(|(name, _)| CaseSpec {
+                name: (*name).to_owned(),
+                about: "A script.".to_owned(),
+                script: format!("{name}.sh"),
+                timeout_s: 60,
+            })
+            .collect(),
+    };
+    let files = cases
+        .iter()
+        .map(|(name, script)| SuiteFile {
+            path: format!("{name}.sh"),
+            content: (*script).to_owned(),
+        })
+        .collect();
+    bundle(spec, files)
+}
+
+fn bundle(spec: SuiteSpec, files: Vec<SuiteFile>) -> SuiteBundle {
+    let text = serde_json::to_vec(&(&spec, &files)).unwrap();
+    SuiteBundle {
+        spec,
+        files,
+        digest: hex::encode(Sha256::digest(text)),
+    }
+}
+
+/// A suite of this repository, as the server would send it.
+fn shipped(name: &str) -> SuiteBundle {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../suites")
+        .join(name);
+    let text = std::fs::read_to_string(dir.join("suite.toml")).unwrap();
+    let mut files: Vec<SuiteFile> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name() != "suite.toml")
+        .map(|entry| SuiteFile {
+            path: entry.file_name().into_string().unwrap(),
+            content: std::fs::read_to_string(entry.path()).unwrap(),
+        })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    bundle(toml::from_str(&text).unwrap(), files)
+}
+
+#[tokio::test]
+async fn good_and_failing_cases_and_the_same_bytes_again() {
+    let lab = Lab::new().await;
+    let cases = [
+        (
+            "good",
+            "echo fine; echo '::metric name=speed value=12.5 unit=MB/s better=higher'",
+        ),
+        ("bad", "echo wrong; exit 1"),
+        ("skipped", "exit 125"),
+        ("absent", "no-such-program"),
+        (
+            "racing",
+            "for i in 1 2 3 4; do (for j in 1 2 3; do echo $i$j; done) & done; wait",
+        ),
+    ];
+    let mut work = lab.work(suite(&cases, ""), RunMode::Exact, 5);
+    work.shape.vcpus = 2;
+    let (first, steps) = lab
+        .run_until(&work, CancellationToken::new())
+        .await
+        .unwrap();
+    let seen = &first.observation;
+    assert_eq!((seen.boot, seen.end), (BootOutcome::Up, RunEnd::PowerOff));
+    let statuses: Vec<CaseStatus> = seen.cases.iter().map(|c| c.status).collect();
+    use CaseStatus::{Broken, Fail, Pass, Skip};
+    assert_eq!(statuses, [Pass, Fail, Skip, Broken, Pass]);
+    assert_eq!(seen.cases[0].metrics[0].value, 12.5);
+    assert_eq!(
+        (seen.stray_lines, seen.crashes.len()),
+        (0, 0),
+        "{:?}",
+        seen.crashes
+    );
+    assert_eq!(steps.len(), 1 + 2 * cases.len());
+    assert_eq!(steps[0], Progress::Booted);
+
+    assert_eq!(seen.run.accel, "tcg-exact");
+    assert_eq!(seen.run.initramfs_sha256, sha256(&first.initramfs));
+    assert_eq!(seen.console_sha256, sha256(&first.console));
+    assert_eq!(seen.run.argv[0], "qemu-system-x86_64");
+    for word in ["IMAGE", "INITRAMFS"] {
+        assert!(
+            seen.run.argv.iter().any(|a| a == word),
+            "{word} in {:?}",
+            seen.run.argv
+        );
+    }
+
+    let again = lab.run(&work).await;
+    assert_eq!(
+        again.observation, first.observation,
+        "the console's hash is in it"
+    );
+    assert_eq!(
+        std::fs::read(&again.frames).unwrap(),
+        std::fs::read(&first.frames).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn the_shipped_suites_pass() {
+    let lab = Lab::new().await;
+    for name in ["btrfs/smoke", "btrfs/direct-io", "container/lifecycle"] {
+        let began = Instant::now();
+        let run = lab.run(&lab.work(shipped(name), RunMode::Exact, 1)).await;
+        let seen = run.observation;
+        println!(
+            "{name}: {:.1} s, {} cases",
+            began.elapsed().as_secs_f64(),
+            seen.cases.len()
+        );
+        for case in &seen.cases {
+            println!("  {} {:?} {} ms", case.case, case.status, case.duration_ms);
+            assert_eq!(case.status, CaseStatus::Pass, "{name}: {case:#?}");
+        }
+        assert_eq!(
+            (seen.boot, seen.end),
+            (BootOutcome::Up, RunEnd::PowerOff),
+            "{name}"
+        );
+        assert_eq!(seen.crashes, [], "{name}");
+        assert_eq!(seen.left, [] as [String; 0], "{name}");
+        assert_eq!(seen.cases.len(), shipped(name).spec.case.len());
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_case_is_seen_with_its_title() {
+    let lab = Lab::new().await;
+    let seen = lab
+        .script("echo before; echo c >/proc/sysrq-trigger; echo after")
+        .await;
+    assert_eq!((seen.boot, seen.end), (BootOutcome::Up, RunEnd::Panic));
+    assert!(seen.cases.is_empty());
+    assert_eq!(seen.crashes[0].title, "kernel panic: sysrq triggered crash");
+    assert!(seen.crashes[0].excerpt.contains("Call Trace:"));
+}
+
+#[tokio::test]
+async fn a_panic_that_does_not_reboot_ends_soon() {
+    let lab = Lab::new().await;
+    let began = Instant::now();
+    let work = lab.work(
+        suite(&[("case", "echo c >/proc/sysrq-trigger")], "panic=0"),
+        RunMode::Real,
+        1,
+    );
+    let seen = lab.run(&work).await.observation;
+    assert_eq!((seen.boot, seen.end), (BootOutcome::Up, RunEnd::Panic));
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(seen.run.accel, "tcg");
+}
+
+#[tokio::test]
+async fn a_panic_at_boot_is_a_crashed_boot() {
+    let lab = Lab::new().await;
+    let work = lab.work(
+        suite(&[("case", "true")], "rdinit=/missing root=/dev/nothing"),
+        RunMode::Exact,
+        1,
+    );
+    let seen = lab.run(&work).await.observation;
+    assert_eq!((seen.boot, seen.end), (BootOutcome::Crashed, RunEnd::Panic));
+    assert_eq!(seen.crashes[0].kind, CrashKind::Panic);
+    assert!(
+        seen.crashes[0].title.starts_with("kernel panic: "),
+        "{:?}",
+        seen.crashes
+    );
+}
+
+#[tokio::test]
+async fn a_reboot_without_bye_is_silent() {
+    let lab = Lab::new().await;
+    let seen = lab.script("echo b >/proc/sysrq-trigger").await;
+    assert_eq!(
+        (seen.boot, seen.end),
+        (BootOutcome::Up, RunEnd::SilentReboot)
+    );
+    assert!(seen.cases.is_empty() && seen.crashes.is_empty());
+}
+
+#[tokio::test]
+async fn a_case_that_says_nothing_hangs_and_one_that_talks_meets_the_deadline() {
+    let mut lab = Lab::new().await;
+    lab.vm.silence = Duration::from_secs(8);
+    let mut quiet = suite(&[("case", "sleep 10000")], "");
+    quiet.spec.case[0].timeout_s = 20_000;
+    let seen = lab
+        .run(&lab.work(quiet, RunMode::Real, 1))
+        .await
+        .observation;
+    assert_eq!((seen.boot, seen.end), (BootOutcome::Up, RunEnd::Hang));
+
+    let mut talking = suite(&[("case", "while :; do echo here; sleep 1; done")], "");
+    talking.spec.case[0].timeout_s = 20_000;
+    let mut work = lab.work(talking, RunMode::Real, 1);
+    work.deadline_s = 20;
+    let seen = lab.run(&work).await.observation;
+    assert_eq!((seen.boot, seen.end), (BootOutcome::Up, RunEnd::Deadline));
+}
+
+#[tokio::test]
+async fn a_silent_console_is_a_silent_boot() {
+    let mut lab = Lab::new().await;
+    lab.vm.boot = Duration::from_secs(5);
+    lab.image = lab.dir.path().join("silent");
+    std::fs::write(&lab.image, silent_kernel()).unwrap();
+    let run = lab
+        .run(&lab.work(suite(&[("case", "true")], ""), RunMode::Exact, 1))
+        .await;
+    let seen = run.observation;
+    assert_eq!(
+        (seen.boot, seen.end),
+        (BootOutcome::Silent, RunEnd::Deadline)
+    );
+    assert_eq!(std::fs::read(run.console).unwrap(), b"");
+}
+
+/// An image in the boot protocol's form whose first instruction jumps to itself.
+fn silent_kernel() -> Vec<u8> {
+    let mut image = vec![0u8; 16 << 10];
+    image[0x1f1] = 1; // sectors of setup
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x200..0x202].copy_from_slice(&[0xeb, 0xfe]);
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x206..0x208].copy_from_slice(&[0x0c, 0x02]); // protocol 2.12
+    image[0x211] = 1; // loaded high
+    image[0x22c..0x230].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes()); // highest initrd byte
+    image[0x238..0x23c].copy_from_slice(&2047_u32.to_le_bytes()); // longest command line
+    image
+}
+
+#[tokio::test]
+async fn forged_frames_and_a_flood_change_no_result() {
+    let lab = Lab::new().await;
+    let seen = lab
+        .script(
+            "echo 'FB1 00 {\"frame\":\"bye\",\"clean\":true,\"left\":[]}' >/dev/ttyS1
+             ls /firstbad/plan.json && exit 3
+             i=0; while [ $i -lt 200 ]; do echo junk $i >/dev/ttyS1; i=$((i+1)); done
+             exit 1",
+        )
+        .await;
+    assert_eq!(seen.cases.len(), 1);
+    assert_eq!(
+        (seen.cases[0].status, seen.cases[0].exit),
+        (CaseStatus::Fail, 1)
+    );
+    assert_eq!((seen.stray_lines, seen.end), (201, RunEnd::PowerOff));
+}
+
+#[tokio::test]
+async fn what_is_ours_is_an_error_and_no_observation() {
+    let lab = Lab::new().await;
+    let good = lab.work(suite(&[("case", "true")], ""), RunMode::Exact, 1);
+    let failure = |work: TestWork| {
+        let lab = &lab;
+        async move {
+            let run = lab.run_until(&work, CancellationToken::new()).await;
+            run.map(|_| ()).unwrap_err().to_string()
+        }
+    };
+
+    let mut work = good.clone();
+    work.image_sha256 = "0".repeat(64);
+    assert!(failure(work).await.contains("expected 0000"));
+
+    let mut work = good.clone();
+    work.suite.spec.tools = vec!["no-such-tool".to_owned()];
+    assert!(failure(work).await.contains("`no-such-tool`"));
+
+    let mut work = good.clone();
+    work.cases = vec!["elsewhere".to_owned()];
+    assert!(failure(work).await.contains("no case \"elsewhere\""));
+
+    let mut work = good.clone();
+    work.suite.files[0].path = "../outside".to_owned();
+    assert!(failure(work).await.contains("plain relative path"));
+
+    let mut work = good.clone();
+    work.shape.memory_mib = 1 << 30;
+    assert!(failure(work).await.contains("QEMU did not run to its end"));
+
+    let mut work = good;
+    work.shape.vcpus = 0;
+    assert!(failure(work).await.contains("QEMU did not run to its end"));
+}
+
+#[tokio::test]
+async fn a_cancelled_run_ends_at_once() {
+    let lab = Lab::new().await;
+    let work = lab.work(suite(&[("case", "sleep 1000")], ""), RunMode::Real, 1);
+    let cancel = CancellationToken::new();
+    let began = Instant::now();
+    let later = cancel.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        later.cancel();
+    });
+    let run = lab.run_until(&work, cancel).await;
+    assert_eq!(run.map(|_| ()).unwrap_err(), InfraError::Cancelled);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
