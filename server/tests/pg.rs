@@ -1,5 +1,7 @@
 //! The private cluster, with real Postgres processes.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

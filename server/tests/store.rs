@@ -1,5 +1,7 @@
 //! Artefacts and logs on a real file system.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io;
 
 use firstbad_server::store::{Store, StoreError};

@@ -47,7 +47,7 @@ impl Repos {
         let mut diff = git::read(&path);
         diff.args(["diff-tree", "-z", "-r", "--root", "--numstat"])
             .args(["--no-ext-diff", "--no-textconv", "--no-renames"])
-            .args(["--no-commit-id", "-m", "--first-parent"])
+            .args(["--no-commit-id", "--diff-merges=first-parent"])
             .args(["--end-of-options", full_id(rev)?]);
         let stat = git::expect(diff, None, Bound::WALK).await?;
         Ok(CommitInfo {
@@ -71,7 +71,7 @@ impl Repos {
         let mut diff = git::read(&path);
         diff.args(["diff-tree", "-p", "-r", "--root", "--no-color"])
             .args(["--no-ext-diff", "--no-textconv", "--no-commit-id"])
-            .args(["-m", "--first-parent"])
+            .arg("--diff-merges=first-parent")
             .args(["--end-of-options", full_id(rev)?]);
         let bound = Bound {
             bytes: max_bytes as u64,
