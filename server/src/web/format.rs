@@ -145,7 +145,7 @@ pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
 
 /// A metric value without a tail of noise digits.
 pub fn value(v: f64) -> String {
-    if v.abs() >= 100.0 || v == v.trunc() {
+    if v.abs() >= 1_000.0 || v == v.trunc() {
         format!("{v:.0}")
     } else {
         format!("{v:.3}")
