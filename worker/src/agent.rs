@@ -157,12 +157,12 @@ impl Worker {
                 }
                 Err(ClientError::Unavailable(why)) => {
                     tracing::warn!(%why, "no answer to a request for work");
-                    self.rest(pause.next()).await;
+                    self.rest(pause.longer()).await;
                 }
                 // Another server, or another database: introduce ourselves again.
                 Err(ClientError::Refused(why)) => {
                     tracing::warn!(why = %why.detail, "a request for work was refused; registering again");
-                    self.rest(pause.next()).await;
+                    self.rest(pause.longer()).await;
                     match self.register().await? {
                         Some(again) => registered = again,
                         None => break,
@@ -187,7 +187,7 @@ impl Worker {
                 Err(why @ ClientError::Refused(_)) => return Err(why.into()),
                 Err(ClientError::Unavailable(why)) => {
                     tracing::warn!(%why, server = %self.config.server, "cannot register yet");
-                    self.rest(pause.next()).await;
+                    self.rest(pause.longer()).await;
                 }
             }
         }

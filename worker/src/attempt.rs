@@ -53,7 +53,9 @@ pub async fn run(machine: &Machine, held: &Held, work: &Work) -> Result<Finish, 
     if attempt.current.is_some() && !held.stop.is_cancelled() {
         attempt.leave(done.is_ok()).await?;
     }
-    remove_dir(&scratch)?;
+    if let Err(why) = remove_dir(&scratch) {
+        tracing::warn!(%why, "left-over scratch; the next start tries again");
+    }
     done
 }
 
@@ -119,14 +121,13 @@ impl Attempt<'_> {
         if self.held.stop.is_cancelled() {
             return Err(done.err().unwrap_or(InfraError::Cancelled));
         }
-        let sent = follower.finish().await;
+        sent(follower).await?;
         let observation = match done? {
             Outcome::Built(built) => self.upload_build(*built).await?,
             Outcome::Failed { stage, first_error } => {
                 BuildObservation::Failed { stage, first_error }
             }
         };
-        sent?;
         Ok(Finish::Build { observation })
     }
 
@@ -223,13 +224,12 @@ impl Attempt<'_> {
         if self.held.stop.is_cancelled() {
             return Err(result.err().unwrap_or(InfraError::Cancelled));
         }
-        let sent = follower.finish().await;
+        sent(follower).await?;
         let result = result?;
         self.leave(result.observation.boot == BootOutcome::Up)
             .await?;
         self.enter("upload").await?;
         self.upload_results(&result.observation).await?;
-        sent?;
         Ok(Finish::Test {
             observation: result.observation,
         })
@@ -262,5 +262,16 @@ impl Attempt<'_> {
         std::fs::write(&path, &text).context("cannot write the results")?;
         let sha256 = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&text));
         self.upload("results.json", &sha256, &path).await
+    }
+}
+
+/// Waits until a log is with the server. A log that cannot be sent costs no result, a lost lease does.
+async fn sent(follower: Follower) -> Result<(), InfraError> {
+    match follower.finish().await {
+        Err(InfraError::Failed(why)) => {
+            tracing::warn!(%why, "a log could not be sent");
+            Ok(())
+        }
+        done => done.map(drop),
     }
 }

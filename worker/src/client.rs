@@ -265,7 +265,7 @@ async fn retried<T, F: Future<Output = Result<T, ClientError>>>(
         match attempt().await {
             Err(ClientError::Unavailable(why)) if Instant::now() < end => {
                 tracing::debug!(%why, "the server is not available; trying again");
-                sleep(pause.next()).await;
+                sleep(pause.longer()).await;
             }
             done => return done,
         }
@@ -284,7 +284,7 @@ impl Default for Pause {
 
 impl Pause {
     /// The next pause: between half and the whole of a doubling limit.
-    pub fn next(&mut self) -> Duration {
+    pub fn longer(&mut self) -> Duration {
         let limit = self.0;
         self.0 = (limit * 2).min(PAUSE_MAX);
         let random = uuid::Uuid::new_v4().as_u128() as u32;
@@ -310,11 +310,11 @@ mod tests {
     #[test]
     fn pauses_grow_and_stay_bounded() {
         let mut pause = Pause::default();
-        let first = pause.next();
+        let first = pause.longer();
         assert!(first >= PAUSE / 2 && first <= PAUSE);
         for _ in 0..20 {
-            assert!(pause.next() <= PAUSE_MAX);
+            assert!(pause.longer() <= PAUSE_MAX);
         }
-        assert!(pause.next() >= PAUSE_MAX / 2);
+        assert!(pause.longer() >= PAUSE_MAX / 2);
     }
 }

@@ -124,12 +124,32 @@ pub fn sandbox_dir(sandbox: &Sandbox, path: &Path) -> Result<(), InfraError> {
 
 /// Removes a directory and everything in it; absent is fine.
 pub fn remove_dir(path: &Path) -> Result<(), InfraError> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        // A stranger's program may have closed its directories to their owner.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            unlock(path);
+            fs::remove_dir_all(path)
+        }
+        done => done,
+    };
+    match removed {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(InfraError::failed(
             format!("cannot remove {}", path.display()),
             e,
         )),
         _ => Ok(()),
+    }
+}
+
+/// Makes every directory below `path` usable by its owner; links are not followed.
+fn unlock(path: &Path) {
+    if !fs::symlink_metadata(path).is_ok_and(|m| m.is_dir()) {
+        return;
+    }
+    // What cannot be opened cannot be removed either: the caller reports that.
+    let _refused = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        unlock(&entry.path());
     }
 }
 
@@ -147,8 +167,8 @@ fn keep_newest(dir: &Path, keep: usize) {
     found.sort_by(|a, b| b.cmp(a));
     for (_, path) in found.into_iter().skip(keep) {
         let gone = match fs::symlink_metadata(&path) {
-            Ok(m) if m.is_dir() => fs::remove_dir_all(&path),
-            _ => fs::remove_file(&path),
+            Ok(m) if m.is_dir() => remove_dir(&path),
+            _ => fs::remove_file(&path).context("cannot remove a file"),
         };
         if let Err(why) = gone {
             tracing::warn!(path = %path.display(), %why, "cannot remove a left-over");

@@ -64,7 +64,7 @@ pub async fn deliver(
                     return Delivery::Later;
                 }
                 // Shutdown ends the pause, not the last try.
-                let _end = tokio::time::timeout(pause.next(), shutdown.cancelled()).await;
+                let _end = tokio::time::timeout(pause.longer(), shutdown.cancelled()).await;
                 continue;
             }
         };

@@ -1,5 +1,7 @@
 //! A whole worker against a fake server: real git, real sandbox, real compiler.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 mod fake;
 
