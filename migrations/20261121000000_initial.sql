@@ -1,6 +1,6 @@
 -- One row: the identity of this database. `restore` gives it a new value, which voids every lease.
 CREATE TABLE incarnation (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     id uuid NOT NULL DEFAULT gen_random_uuid()
 );
 INSERT INTO incarnation DEFAULT VALUES;

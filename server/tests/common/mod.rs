@@ -1,0 +1,360 @@
+//! A real server on a real database and a real repository, with a fake worker.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use firstbad_api::job::{Created, Job};
+use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Work};
+use firstbad_api::limits::Timing;
+use firstbad_api::observation::*;
+use firstbad_api::problem::Problem;
+use firstbad_api::worker::{Capabilities, Register, Registered};
+use firstbad_server::run::{ServerConfig, prepare, router};
+use firstbad_server::state::App;
+use firstbad_server::tasks;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A server listening on loopback, without its background tasks: tests call the ticks.
+pub struct TestServer {
+    pub app: App,
+    pub url: String,
+    pub http: reqwest::Client,
+    pub dir: tempfile::TempDir,
+    token: String,
+    worker_token: String,
+}
+
+impl TestServer {
+    pub async fn start() -> TestServer {
+        let database = firstbad_server::pg::test_database()
+            .await
+            .expect("Postgres: scripts/setup.sh installs it");
+        let pool = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(6)
+            .connect_with(database.options)
+            .await
+            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let config = ServerConfig {
+            data: dir.path().join("data"),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            database_url: None,
+            timing: Timing {
+                long_poll_ms: 50,
+                ..Timing::DRILL
+            },
+        };
+        std::fs::create_dir_all(&config.data).unwrap();
+        let app = prepare(pool, &config).await.unwrap();
+        let listener = tokio::net::TcpListener::bind(config.listen).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let service = router(app.clone());
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let read = |name: &str| std::fs::read_to_string(config.data.join(name)).unwrap();
+        TestServer {
+            token: read("token"),
+            worker_token: read("worker-token"),
+            app,
+            url,
+            http: reqwest::Client::new(),
+            dir,
+        }
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> reqwest::Response {
+        self.post_keyed(path, body, None).await
+    }
+
+    pub async fn post_keyed(
+        &self,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+    ) -> reqwest::Response {
+        let mut request = self
+            .http
+            .post(format!("{}/api/v1{path}", self.url))
+            .bearer_auth(&self.token)
+            .json(body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        request.send().await.unwrap()
+    }
+
+    pub async fn worker_post<T: serde::Serialize>(
+        &self,
+        path: &str,
+        body: &T,
+    ) -> reqwest::Response {
+        let request = self.http.post(format!("{}/api/v1{path}", self.url));
+        request
+            .bearer_auth(&self.worker_token)
+            .json(body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// The refusal of a request that must be refused.
+    pub async fn refusal(&self, path: &str, body: &Value) -> Problem {
+        let answer = self.post(path, body).await;
+        assert!(
+            answer.status().is_client_error(),
+            "{path} {body}: {}",
+            answer.status()
+        );
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        answer.json().await.unwrap()
+    }
+
+    pub async fn submit(&self, body: &Value) -> i64 {
+        let answer = self.post("/jobs", body).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, StatusCode::CREATED, "{text}");
+        serde_json::from_str::<Created>(&text).unwrap().id
+    }
+
+    pub async fn job(&self, id: i64) -> Job {
+        let answer = self
+            .http
+            .get(format!("{}/api/v1/jobs/{id}", self.url))
+            .send()
+            .await
+            .unwrap();
+        answer.json().await.unwrap()
+    }
+
+    /// A repository of `n` commits on a line, each adding a line to `f` and, from `bad` on, to `bug`.
+    pub async fn tree(&self, name: &str, n: usize) -> Vec<String> {
+        let repo = self.dir.path().join(name);
+        let revs = line_of_commits(&repo, n);
+        let body = json!({ "name": name, "url": repo.to_str().unwrap() });
+        let answer = self.post("/trees", &body).await;
+        assert_eq!(
+            answer.status(),
+            StatusCode::CREATED,
+            "{}",
+            answer.text().await.unwrap()
+        );
+        revs
+    }
+
+    pub async fn register(&self) -> FakeWorker<'_> {
+        let id = Uuid::new_v4();
+        let register = Register {
+            worker: id,
+            name: "fake".to_owned(),
+            caps: Capabilities {
+                arch: "x86_64".to_owned(),
+                cpus: 1,
+                memory_mib: 1024,
+                accel: "tcg".to_owned(),
+                accel_why: "fake".to_owned(),
+                toolchain: "gcc fake".to_owned(),
+                qemu_version: "qemu fake".to_owned(),
+                toolset: "tools fake".to_owned(),
+                kinds: vec!["build".to_owned(), "test".to_owned()],
+            },
+        };
+        let answer = self.worker_post("/workers", &register).await;
+        let registered: Registered = answer.json().await.unwrap();
+        assert_eq!(registered.incarnation, self.app.incarnation);
+        FakeWorker {
+            server: self,
+            id,
+            leases: 0,
+        }
+    }
+}
+
+/// Leases like a worker and makes its observations up.
+pub struct FakeWorker<'a> {
+    pub server: &'a TestServer,
+    pub id: Uuid,
+    pub leases: usize,
+}
+
+impl FakeWorker<'_> {
+    pub async fn lease(&mut self) -> Option<Lease> {
+        let request = LeaseRequest {
+            worker: self.id,
+            kinds: vec!["build".to_owned(), "test".to_owned()],
+            free_bytes: u64::MAX / 2,
+        };
+        let answer = self.server.worker_post("/leases", &request).await;
+        if answer.status() == StatusCode::NO_CONTENT {
+            return None;
+        }
+        assert_eq!(answer.status(), StatusCode::OK);
+        self.leases += 1;
+        Some(answer.json().await.unwrap())
+    }
+
+    pub async fn finish(&self, lease: &Lease, finish: Finish) -> StatusCode {
+        let request = FinishRequest {
+            fence: lease.fence,
+            finish,
+        };
+        self.server
+            .worker_post("/attempts/finish", &request)
+            .await
+            .status()
+    }
+
+    /// Works until the job ends. `oracle(rev, seed)` says what a run there sees.
+    pub async fn work(&mut self, job: i64, oracle: impl Fn(&str, u64) -> Seen) -> Job {
+        let mut built = std::collections::HashMap::new();
+        for _ in 0..400 {
+            tasks::advance_jobs::tick(&self.server.app).await.unwrap();
+            let now = self.server.job(job).await;
+            if now.outcome.is_some() {
+                return now;
+            }
+            let Some(lease) = self.lease().await else {
+                continue;
+            };
+            let finish = match &lease.work {
+                Work::Build(work) => {
+                    let image = format!("image-of-{}", work.rev);
+                    built.insert(image.clone(), work.rev.clone());
+                    Finish::Build {
+                        observation: build(&oracle(&work.rev, 0), &work.rev, image),
+                    }
+                }
+                Work::Test(work) => {
+                    let rev = &built[&work.image_sha256];
+                    Finish::Test {
+                        observation: test(oracle(rev, work.seed), work.seed),
+                    }
+                }
+            };
+            assert_eq!(self.finish(&lease, finish).await, StatusCode::NO_CONTENT);
+        }
+        panic!("job {job} did not end: {:#?}", self.server.job(job).await);
+    }
+}
+
+/// What the fake worker sees at a revision.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Clean,
+    Fails,
+    DoesNotBuild,
+    BootPanic,
+    OtherCrash,
+}
+
+fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
+    if *seen == Seen::DoesNotBuild {
+        let first_error = "fs/btrfs/file.c:1: error: fake".to_owned();
+        return BuildObservation::Failed {
+            stage: "build".to_owned(),
+            first_error,
+        };
+    }
+    BuildObservation::Built {
+        signature: format!("signature-of-{rev}"),
+        image_sha256: image,
+        config_sha256: "c".to_owned(),
+        release: "6.12.0".to_owned(),
+        lost_symbols: vec![],
+        objects_built: 1,
+        ccache_hits: 0,
+    }
+}
+
+fn test(seen: Seen, seed: u64) -> TestObservation {
+    let crash = |title: &str| Crash {
+        kind: CrashKind::Warning,
+        title: title.to_owned(),
+        offset: 0,
+        excerpt: String::new(),
+    };
+    let status = if seen == Seen::Fails {
+        CaseStatus::Fail
+    } else {
+        CaseStatus::Pass
+    };
+    let up = seen != Seen::BootPanic;
+    TestObservation {
+        boot: if up {
+            BootOutcome::Up
+        } else {
+            BootOutcome::Crashed
+        },
+        end: if up { RunEnd::PowerOff } else { RunEnd::Panic },
+        cases: vec![CaseResult {
+            case: "unaligned".to_owned(),
+            status,
+            exit: i32::from(seen == Seen::Fails),
+            duration_ms: 5,
+            metrics: vec![],
+            ktap: None,
+            tail: String::new(),
+            dmesg: vec![],
+        }],
+        crashes: match seen {
+            Seen::BootPanic => vec![crash("kernel panic: fake")],
+            Seen::OtherCrash => vec![crash("WARNING in elsewhere")],
+            _ => vec![],
+        },
+        stray_lines: 0,
+        left: vec![],
+        run: RunInputs {
+            image_sha256: String::new(),
+            initramfs_sha256: String::new(),
+            cmdline: String::new(),
+            qemu_version: "qemu fake".to_owned(),
+            accel: "tcg-exact".to_owned(),
+            vcpus: 1,
+            memory_mib: 64,
+            seed,
+            argv: vec![],
+        },
+        console_sha256: String::new(),
+    }
+}
+
+fn git(repo: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(repo)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_AUTHOR_NAME", "A U Thor")
+        .env("GIT_AUTHOR_EMAIL", "author@example.org")
+        .env("GIT_COMMITTER_NAME", "A U Thor")
+        .env("GIT_COMMITTER_EMAIL", "author@example.org")
+        .args(args)
+        .output()
+        .expect("git: scripts/setup.sh installs it");
+    assert!(
+        output.status.success(),
+        "git {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn line_of_commits(repo: &PathBuf, n: usize) -> Vec<String> {
+    std::fs::create_dir_all(repo).unwrap();
+    git(repo, &["init", "-q", "-b", "main"]);
+    std::fs::write(repo.join("Kconfig"), "config BTRFS_FS\n\tbool \"b\"\n").unwrap();
+    git(repo, &["add", "."]);
+    let mut revs = Vec::new();
+    for i in 0..n {
+        std::fs::write(repo.join("f"), format!("{i}\n")).unwrap();
+        git(repo, &["add", "f"]);
+        git(repo, &["commit", "-q", "-m", &format!("commit {i}")]);
+        revs.push(git(repo, &["rev-parse", "HEAD"]));
+    }
+    revs
+}
+
+/// A request for `btrfs/direct-io` between two revisions.
+pub fn request(tree: &str, good: &str, bad: &str) -> Value {
+    json!({ "tree": tree, "good": [good], "bad": bad, "suite": "btrfs/direct-io" })
+}
