@@ -6,10 +6,10 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{MAIN, MAKEFILE, until, work, write_tree};
+use common::{MAIN, MAKEFILE, files, work};
 use firstbad_worker::buildlog::BuildLog;
 use firstbad_worker::dirs::{DirLock, Dirs};
 use firstbad_worker::error::InfraError;
@@ -17,6 +17,28 @@ use firstbad_worker::kbuild::{Built, Kbuild, Step};
 use firstbad_worker::process::Until;
 use firstbad_worker::sandbox::Sandbox;
 use firstbad_worker::selftest;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Writes the stand-in below `dir`; unchanged files keep their time stamps.
+fn write_tree(dir: &Path, changes: &[(&str, &str)]) -> PathBuf {
+    let tree = dir.join("tree");
+    fs::create_dir_all(&tree).unwrap();
+    for (name, text) in files(changes) {
+        let path = tree.join(name);
+        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            fs::write(path, text).unwrap();
+        }
+    }
+    tree
+}
+
+fn until() -> Until {
+    Until {
+        deadline: Instant::now() + Duration::from_secs(60),
+        cancel: CancellationToken::new(),
+    }
+}
 
 struct Bench {
     home: tempfile::TempDir,

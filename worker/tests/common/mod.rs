@@ -1,14 +1,8 @@
 //! A stand-in for a kernel tree, small enough to build in a second.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest, Fragment};
-use firstbad_worker::process::Until;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Targets, variables and files of the real build that the worker relies on.
 pub const MAKEFILE: &str = r##"
@@ -42,19 +36,6 @@ pub fn files(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Writes the stand-in below `dir`; unchanged files keep their time stamps.
-pub fn write_tree(dir: &Path, changes: &[(&str, &str)]) -> PathBuf {
-    let tree = dir.join("tree");
-    fs::create_dir_all(&tree).unwrap();
-    for (name, text) in files(changes) {
-        let path = tree.join(name);
-        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
-            fs::write(path, text).unwrap();
-        }
-    }
-    tree
-}
-
 pub fn work(rev: &str, fragment: &str) -> BuildWork {
     BuildWork {
         tree: "fixture".to_owned(),
@@ -68,12 +49,5 @@ pub fn work(rev: &str, fragment: &str) -> BuildWork {
         },
         fixups: vec![],
         deadline_s: 60,
-    }
-}
-
-pub fn until() -> Until {
-    Until {
-        deadline: Instant::now() + Duration::from_secs(60),
-        cancel: CancellationToken::new(),
     }
 }
