@@ -25,7 +25,10 @@ use tower::ServiceExt;
 const HOSTILE: &str = "<script>alert(1)</script>\"'&";
 
 fn rev(n: usize) -> String {
-    format!("{:040x}", (n as u128 + 1) * 0x9e37_79b9_7f4a_7c15_f39c)
+    format!(
+        "{:016x}{n:024x}",
+        (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    )
 }
 
 fn page(name: &str, template: &impl Template) -> String {

@@ -30,9 +30,7 @@ const fn chip(class: &'static str, glyph: &'static str, word: &'static str) -> C
     Chip { class, glyph, word }
 }
 
-/// U+FE0E keeps the hourglass a text glyph, so that it takes the chip's colour.
-const HOURGLASS: &str = "\u{23f3}\u{fe0e}";
-/// U+FE0E as above.
+/// U+FE0E keeps it a text glyph, so that it takes the chip's colour.
 const PLAY: &str = "\u{25b6}\u{fe0e}";
 
 impl Chip {
@@ -66,7 +64,7 @@ impl Chip {
 
     /// Work that waits for a worker.
     pub fn queued() -> Chip {
-        chip("wait", HOURGLASS, "queued")
+        chip("wait", "◷", "queued")
     }
 
     /// The state of an attempt.
@@ -111,12 +109,21 @@ impl Chip {
             CaseStatus::Pass => chip("good", "✔", "pass"),
             CaseStatus::Fail => chip("bad", "✖", "fail"),
             CaseStatus::Skip => chip("skip", "⤼", "skip"),
-            CaseStatus::Timeout => chip("bad", "⏱\u{fe0e}", "timeout"),
+            CaseStatus::Timeout => chip("bad", "✖", "timeout"),
             CaseStatus::Broken => chip("warn", "!", "could not run"),
         }
     }
 
-    /// A check or a stage that passed or did not.
+    /// A check of the verification: a bad end that is bad holds.
+    pub fn check(holds: bool) -> Chip {
+        if holds {
+            chip("good", "✔", "holds")
+        } else {
+            chip("bad", "✖", "does not hold")
+        }
+    }
+
+    /// A stage or a fetch that passed or did not.
     pub fn passed(passed: bool) -> Chip {
         if passed {
             chip("good", "✔", "passed")

@@ -191,6 +191,12 @@ impl<'a> JobPage<'a> {
         facts
     }
 
+    fn needs_files(&self) -> bool {
+        let config = &self.job.request.config;
+        let base = matches!(config.base, Some(ConfigBase::File(_)));
+        base || !config.fragment.is_empty() || !self.job.request.fixups.is_empty()
+    }
+
     /// Why a job that ended without a commit did so, and what to do next.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.job.outcome.as_ref()? {
@@ -308,9 +314,14 @@ fn command(job: &Job) -> String {
     if request.runs > 0 {
         flag("runs", &request.runs.to_string());
     }
-    flag("seed", &request.seed.to_string());
+    if request.seed != 1 {
+        flag("seed", &request.seed.to_string());
+    }
     request.paths.iter().for_each(|path| flag("path", path));
     request.skip.iter().for_each(|rev| flag("skip", rev));
+    if let Some(title) = &request.title {
+        flag("title", title);
+    }
     if request.first_parent {
         words.push("--first-parent".to_string());
     }
