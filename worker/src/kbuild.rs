@@ -397,6 +397,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 fn make_args(jobs: usize) -> Vec<String> {
     let fixed = [
         "--no-print-directory",
+        // Jobs write at once: without it two lines can become one that nobody understands.
+        "--output-sync=line",
         "ARCH=x86_64",
         "CC=ccache gcc",
         "HOSTCC=ccache gcc",
