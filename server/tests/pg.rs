@@ -70,7 +70,8 @@ async fn a_cluster_survives_everything_that_may_die() {
             assert_eq!(n, 7);
             break;
         }
-        assert!(killed.elapsed() < Duration::from_secs(10));
+        // Four seconds when the machine has time; the bound is for one that has none.
+        assert!(killed.elapsed() < Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!(

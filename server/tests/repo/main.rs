@@ -1,117 +1,15 @@
-//! Mirrors and smart HTTP, with real git on both sides.
+//! Mirrors, with real git on both sides.
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+mod fixture;
+mod http;
+
 use std::process::Command;
 use std::time::Instant;
 
-use firstbad_server::git_http;
 use firstbad_server::repo::{RepoError, Repos};
-
-/// A source repository and the mirrors made of it.
-struct Fixture {
-    temp: tempfile::TempDir,
-    repos: Repos,
-    /// Commits in the order they were made.
-    ids: Vec<String>,
-}
-
-fn git(dir: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(args)
-        .current_dir(dir)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_NAME"), "Ada")))
-        .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "ada@example.org")))
-        .output()
-        .unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {args:?}: {err}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-impl Fixture {
-    /// main: 0 - 1 - 4(merge of 3) - 5; side: 0 - 2 - 3. Tags v1 at 0 (annotated) and v2 at 5.
-    async fn new() -> Fixture {
-        let temp = tempfile::tempdir().unwrap();
-        let source = temp.path().join("source");
-        std::fs::create_dir(&source).unwrap();
-        git(&source, &["init", "-q", "-b", "main"]);
-        let mut fixture = Fixture {
-            repos: Repos::new(temp.path().join("trees")),
-            temp,
-            ids: Vec::new(),
-        };
-        fixture.write(
-            "fs/btrfs/Kconfig",
-            "config BTRFS_FS\n\ttristate \"Btrfs\"\n\nmenuconfig  MENU\n",
-        );
-        fixture.write("fs/file.c", "one\ntwo\nthree\n");
-        fixture.commit("base");
-        git(
-            &fixture.source(),
-            &["tag", "-a", "-m", "first release", "v1"],
-        );
-        fixture.write("Documentation/a.rst", "text\n");
-        fixture.commit("docs: say it");
-        git(&fixture.source(), &["checkout", "-q", "-b", "side", "v1"]);
-        fixture.write("fs/file.c", "one\n2\nthree\n");
-        fixture.commit("fs: change the second line");
-        fixture.write("drivers/x.c", "x\n");
-        fixture.commit("drivers: x");
-        git(&fixture.source(), &["checkout", "-q", "main"]);
-        git(
-            &fixture.source(),
-            &["merge", "-q", "--no-ff", "-m", "Merge side", "side"],
-        );
-        fixture.note();
-        fixture.write("fs/file.c", "one\n2\nthree\nfour\n");
-        fixture.commit("fs: add a line");
-        git(&fixture.source(), &["tag", "v2"]);
-        fixture.fetch().await.unwrap();
-        fixture
-    }
-
-    fn source(&self) -> PathBuf {
-        self.temp.path().join("source")
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.source().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn commit(&mut self, subject: &str) {
-        git(&self.source(), &["add", "-A"]);
-        git(
-            &self.source(),
-            &["commit", "-q", "-m", &format!("{subject}\n\nBecause.")],
-        );
-        self.note();
-    }
-
-    fn note(&mut self) {
-        self.ids.push(git(&self.source(), &["rev-parse", "HEAD"]));
-    }
-
-    async fn fetch(&self) -> Result<(), RepoError> {
-        self.repos
-            .fetch("linux", self.source().to_str().unwrap())
-            .await
-    }
-
-    fn diff(&self, edit: impl FnOnce(&Path)) -> String {
-        edit(&self.source());
-        git(&self.source(), &["add", "-A"]);
-        let diff = git(&self.source(), &["diff", "--cached", "--binary"]) + "\n";
-        git(&self.source(), &["reset", "-q", "--hard"]);
-        diff
-    }
-}
+use fixture::{Fixture, git};
 
 #[tokio::test]
 async fn references_resolve_to_commits() {
@@ -462,96 +360,6 @@ async fn configuration_symbols_are_known_or_named() {
     ] {
         assert_eq!(Repos::parse_fragment(bad).unwrap_err().0, line, "{bad}");
     }
-}
-
-/// Serves the mirrors on a free port.
-async fn serve(repos: &Repos) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = git_http::router(repos.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    format!("http://{address}/git")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_fetches_one_exact_commit() {
-    let mut f = Fixture::new().await;
-    // Many tags make the request long enough for git to compress it.
-    for n in 0..60 {
-        f.write("fs/file.c", &format!("{n}\n"));
-        f.commit(&format!("fs: {n}"));
-    }
-    f.fetch().await.unwrap();
-    let base = serve(&f.repos).await;
-    let url = format!("{base}/linux.git");
-    let worker = f.temp.path().join("worker");
-    std::fs::create_dir(&worker).unwrap();
-    git(&worker, &["init", "-q", "--bare"]);
-    let fetch = async |version: &str, rev: &str| {
-        let protocol = format!("protocol.version={version}");
-        let args = ["-c", &protocol, "fetch", "-q", &url, rev].map(str::to_owned);
-        let dir = worker.clone();
-        let run = move || git(&dir, &args.each_ref().map(String::as_str));
-        tokio::task::spawn_blocking(run).await.unwrap();
-        assert_eq!(git(&worker, &["cat-file", "-t", rev]), "commit");
-    };
-    // On no branch's tip; then an increment; then one with a long list of what we have.
-    fetch("2", &f.ids[2]).await;
-    fetch("2", &f.ids[40]).await;
-    fetch("0", &f.ids[50]).await;
-    fetch("2", f.ids.last().unwrap()).await;
-    // Our own side can mirror from it too.
-    f.repos.fetch("copy", &url).await.unwrap();
-    let copied = f.repos.resolve("copy", "main").await.unwrap();
-    assert_eq!(&copied.rev, f.ids.last().unwrap());
-
-    let status = async |path: &str| {
-        let response = reqwest::get(format!("{base}/{path}")).await.unwrap();
-        response.status().as_u16()
-    };
-    let query = "info/refs?service=git-upload-pack";
-    assert_eq!(status(&format!("linux.git/{query}")).await, 200);
-    assert_eq!(status(&format!("nope.git/{query}")).await, 404);
-    assert_eq!(status(&format!("linux/{query}")).await, 404);
-    assert_eq!(status(&format!("..%2F..%2Fsource.git/{query}")).await, 404);
-    assert_eq!(
-        status("linux.git/info/refs?service=git-receive-pack").await,
-        403
-    );
-    assert_eq!(status("linux.git/info/refs").await, 403);
-    assert_eq!(status("linux.git/HEAD").await, 404);
-    let push = reqwest::Client::new().post(format!("{url}/git-receive-pack"));
-    assert_eq!(push.send().await.unwrap().status().as_u16(), 403);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn compressed_requests_are_decoded() {
-    use std::io::Write;
-    let f = Fixture::new().await;
-    let url = format!("{}/linux.git/git-upload-pack", serve(&f.repos).await);
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(b"0014command=ls-refs\n00010009peel\n0000")
-        .unwrap();
-    let post = |body: Vec<u8>, encoding: &'static str| {
-        reqwest::Client::new()
-            .post(&url)
-            .header("content-type", "application/x-git-upload-pack-request")
-            .header("content-encoding", encoding)
-            .header("git-protocol", "version=2")
-            .body(body)
-            .send()
-    };
-    let text = post(gzip.finish().unwrap(), "gzip")
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    assert!(text.contains("refs/tags/v2"), "{text}");
-    let broken = post(b"not gzip".to_vec(), "gzip").await.unwrap();
-    assert!(!broken.text().await.unwrap().contains("refs/"));
-    let other = post(Vec::new(), "br").await.unwrap();
-    assert_eq!(other.status().as_u16(), 415);
 }
 
 #[tokio::test]
