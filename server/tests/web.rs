@@ -2,6 +2,8 @@
 //!
 //! With `FIRSTBAD_PAGES` set to a folder, the rendered pages are left there to be looked at.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use askama::Template;
