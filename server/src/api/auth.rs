@@ -47,15 +47,12 @@ fn split(token: &str) -> Option<(&str, &str)> {
     token.strip_prefix("fb_")?.split_once('_')
 }
 
-/// The scope a write needs.
+/// The scope a write needs; `path` is below `/api/v1`.
 fn scope(path: &str) -> &'static str {
-    let worker = ["/api/v1/leases", "/api/v1/workers", "/api/v1/attempts/"];
-    if worker.iter().any(|p| path.starts_with(p)) {
-        "worker"
-    } else if path.starts_with("/api/v1/trees") {
-        "admin"
-    } else {
-        "jobs"
+    match path.split('/').nth(1) {
+        Some("leases" | "workers" | "attempts") => "worker",
+        Some("trees") => "admin",
+        _ => "jobs",
     }
 }
 
@@ -66,7 +63,7 @@ pub async fn require(
     next: Next,
 ) -> Result<Response, AppError> {
     if matches!(*request.method(), Method::GET | Method::HEAD)
-        || request.uri().path() == "/api/v1/jobs/preview"
+        || request.uri().path() == "/jobs/preview"
     {
         return Ok(next.run(request).await);
     }
