@@ -6,19 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use firstbad_api::lease::{BuildWork, StageEnd, TestWork, Work};
+use firstbad_api::lease::{BuildWork, TestWork, Work};
 use firstbad_api::observation::{BootOutcome, BuildObservation, Finish, TestObservation};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::buildlog::BuildLog;
-use crate::client::{Client, STALE_LEASE};
+use crate::client::Client;
 use crate::dirs::{Dirs, remove_dir};
 use crate::error::{Context, InfraError};
 use crate::kbuild::{Built, Kbuild, Step};
 use crate::lease::Held;
 use crate::process::Until;
 use crate::source::{self, Source};
+use crate::stages::Stages;
 use crate::upload::Follower;
 use crate::{images, vm};
 
@@ -44,14 +45,15 @@ pub async fn run(machine: &Machine, held: &Held, work: &Work) -> Result<Finish, 
         machine,
         held,
         scratch: scratch.clone(),
-        current: None,
+        stages: Stages::new(&machine.client, held),
     };
     let done = match work {
         Work::Build(work) => attempt.build(work).await,
         Work::Test(work) => attempt.test(work).await,
     };
-    if attempt.current.is_some() && !held.stop.is_cancelled() {
-        attempt.leave(done.is_ok()).await?;
+    // Nobody waits for the reports of a stopped attempt.
+    if !held.stop.is_cancelled() {
+        attempt.stages.finish(done.is_ok()).await;
     }
     if let Err(why) = remove_dir(&scratch) {
         tracing::warn!(%why, "left-over scratch; the next start tries again");
@@ -69,38 +71,10 @@ struct Attempt<'a> {
     machine: &'a Machine,
     held: &'a Held,
     scratch: PathBuf,
-    current: Option<(&'static str, Instant)>,
+    stages: Stages<'a>,
 }
 
 impl Attempt<'_> {
-    async fn enter(&mut self, stage: &'static str) -> Result<(), InfraError> {
-        self.leave(true).await?;
-        self.held.show(stage);
-        self.current = Some((stage, Instant::now()));
-        Ok(())
-    }
-
-    /// Ends the stage now running, if one is.
-    async fn leave(&mut self, ok: bool) -> Result<(), InfraError> {
-        let Some((stage, began)) = self.current.take() else {
-            return Ok(());
-        };
-        let end = StageEnd {
-            fence: self.held.fence,
-            stage: stage.to_owned(),
-            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            ok,
-        };
-        match self.machine.client.stage(&end).await {
-            Err(why) if why.is(STALE_LEASE) => Err(InfraError::Fenced),
-            Err(why) => {
-                tracing::warn!(%why, stage, "the end of a stage could not be reported");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
     fn until(&self, deadline_s: u64) -> Until {
         Until {
             deadline: Instant::now() + Duration::from_secs(deadline_s),
@@ -141,7 +115,7 @@ impl Attempt<'_> {
         let Some(kbuild) = &machine.kbuild else {
             return Err(InfraError::Failed("this worker takes no builds".to_owned()));
         };
-        self.enter("source").await?;
+        self.stages.enter("source");
         log.note(&format!("{} {}", work.tree, work.rev))
             .context("build log")?;
         log.note(&format!("toolchain: {}", kbuild.toolchain()))
@@ -150,36 +124,36 @@ impl Attempt<'_> {
             Source::Ready(path) => path,
             Source::Unpatchable(why) => {
                 log.note(&why).context("build log")?;
-                return self.failed("source", why).await;
+                return Ok(self.failed("source", why));
             }
         };
-        self.enter("configure").await?;
+        self.stages.enter("configure");
         let scratch = self.scratch.clone();
         let mut build = kbuild.begin(work, &source, &scratch)?;
         let lost = match build.configure(log, until).await? {
             Step::Done(lost) => lost,
             Step::Failed(line) => {
                 build.finish()?;
-                return self.failed("configure", line).await;
+                return Ok(self.failed("configure", line));
             }
         };
-        self.enter("build").await?;
+        self.stages.enter("build");
         match build.build(lost, log, until).await? {
             Step::Done(built) => Ok(Outcome::Built(Box::new(built))),
-            Step::Failed(line) => self.failed("build", line).await,
+            Step::Failed(line) => Ok(self.failed("build", line)),
         }
     }
 
-    async fn failed(&mut self, stage: &str, first_error: String) -> Result<Outcome, InfraError> {
-        self.leave(false).await?;
-        Ok(Outcome::Failed {
+    fn failed(&mut self, stage: &str, first_error: String) -> Outcome {
+        self.stages.leave(false);
+        Outcome::Failed {
             stage: stage.to_owned(),
             first_error,
-        })
+        }
     }
 
     async fn upload_build(&mut self, built: Built) -> Result<BuildObservation, InfraError> {
-        self.enter("upload").await?;
+        self.stages.enter("upload");
         let files = [
             ("bzImage", &built.image_sha256, &built.image),
             ("config", &built.config_sha256, &built.config),
@@ -212,12 +186,12 @@ impl Attempt<'_> {
         let Some(vm) = &machine.vm else {
             return Err(InfraError::Failed("this worker takes no tests".to_owned()));
         };
-        self.enter("source").await?;
+        self.stages.enter("source");
         let image = tokio::select! {
             image = images::get(&machine.dirs, &machine.client, &work.image_sha256) => image?,
             () = self.held.stop.cancelled() => return Err(InfraError::Cancelled),
         };
-        self.enter("boot").await?;
+        self.stages.enter("boot");
         let console = self.scratch.join(CONSOLE);
         let follower = Follower::start(&machine.client, self.held.fence, "console", &console);
         let result = self.run_vm(vm, &image, work).await;
@@ -226,9 +200,9 @@ impl Attempt<'_> {
         }
         sent(follower).await?;
         let result = result?;
-        self.leave(result.observation.boot == BootOutcome::Up)
-            .await?;
-        self.enter("upload").await?;
+        self.stages
+            .leave(result.observation.boot == BootOutcome::Up);
+        self.stages.enter("upload");
         self.upload_results(&result.observation).await?;
         Ok(Finish::Test {
             observation: result.observation,
@@ -249,7 +223,7 @@ impl Attempt<'_> {
             tokio::select! {
                 biased;
                 Some(step) = seen.recv() => if matches!(step, vm::Progress::Booted) {
-                    self.enter("test").await?;
+                    self.stages.enter("test");
                 },
                 done = &mut run => return done,
             }

@@ -23,6 +23,7 @@ pub mod selftest;
 pub mod signature;
 pub mod source;
 mod spool;
+mod stages;
 pub mod untrusted;
 mod upload;
 pub mod vm;
