@@ -9,6 +9,7 @@ up_start() {
     mkdir -p "$data"
     port=$(free_port "${FIRSTBAD_PORT:-8610}")
     export FIRSTBAD_SERVER=http://127.0.0.1:$port FIRSTBAD_TOKEN_FILE=$data/token
+    : >"$log"
     "$FIRSTBAD" up --data "$data" --listen "127.0.0.1:$port" >"$log" 2>&1 </dev/null &
     UP_PID=$!
     for ((tries = 0; tries < 600; tries++)); do
