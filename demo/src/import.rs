@@ -23,9 +23,21 @@ const BASE_MARK: usize = 1;
 /// Text and git mode of the files the edits touch.
 pub type BaseFiles = BTreeMap<String, (String, &'static str)>;
 
+/// A child that does not outlive its owner, so that after an error nothing
+/// still writes to the directory.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        // Both fail only when the child is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running `git fast-import`.
 pub struct Import {
-    child: Child,
+    child: Reaped,
     out: BufWriter<ChildStdin>,
     next_mark: usize,
     modes: BTreeMap<String, &'static str>,
@@ -47,14 +59,19 @@ impl Import {
     pub fn start(repository: &Path, marks: &Path) -> Result<Import> {
         let mut export = std::ffi::OsString::from("--export-marks=");
         export.push(marks);
-        let mut child = git(repository)
+        let child = git(repository)
             .args(["-c", "pack.compression=1", "-c", "core.compression=1"])
             .args(["fast-import", "--quiet", "--depth=0", "--done"])
             .arg(export)
             .stdin(Stdio::piped())
             .spawn()
             .context("cannot start git fast-import")?;
-        let stdin = child.stdin.take().context("git fast-import has no input")?;
+        let mut child = Reaped(child);
+        let stdin = child
+            .0
+            .stdin
+            .take()
+            .context("git fast-import has no input")?;
         Ok(Import {
             child,
             out: BufWriter::with_capacity(1 << 20, stdin),
@@ -66,16 +83,17 @@ impl Import {
     /// Imports the whole source archive as one commit and returns the content
     /// of the `wanted` files.
     pub fn base(&mut self, source: &Path, wanted: &BTreeSet<&str>) -> Result<BaseFiles> {
-        let mut xz = Command::new("xz")
+        let xz = Command::new("xz")
             .args(["--decompress", "--stdout", "--threads=0", "--"])
             .arg(source)
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start xz")?;
-        let stdout = xz.stdout.take().context("xz has no output")?;
+        let mut xz = Reaped(xz);
+        let stdout = xz.0.stdout.take().context("xz has no output")?;
         self.head("refs/heads/base", MAINTAINER, 0, &base_message(source))?;
         let files = self.tree(BufReader::with_capacity(1 << 20, stdout), wanted)?;
-        if !xz.wait()?.success() {
+        if !xz.0.wait()?.success() {
             bail!("xz could not read {}", source.display());
         }
         if let Some(missing) = wanted.iter().find(|w| !files.contains_key(**w)) {
@@ -172,7 +190,7 @@ impl Import {
         writeln!(self.out, "done")?;
         self.out.flush()?;
         drop(self.out);
-        if !self.child.wait()?.success() {
+        if !self.child.0.wait()?.success() {
             bail!("git fast-import failed");
         }
         Ok(())

@@ -7,6 +7,8 @@ mod history;
 mod import;
 mod plan;
 mod plant;
+#[cfg(test)]
+mod plant_tests;
 mod scenario;
 mod tar;
 
