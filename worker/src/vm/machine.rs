@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::classify::{self, Stop};
 use super::console::{Console, Ended};
 use super::frames::Step;
+use super::patience::Patience;
 use super::qemu;
 use crate::error::{Context, InfraError};
 use crate::process;
@@ -40,7 +41,7 @@ const OUT: &str = "/vm/out";
 pub struct Times {
     /// To PID 1's hello.
     pub boot: Duration,
-    /// Without a byte on either port.
+    /// Without a byte on either port, starved time not counted.
     pub silence: Duration,
     /// In all.
     pub total: Duration,
@@ -120,20 +121,17 @@ async fn watch(
     cancel: &CancellationToken,
 ) -> Result<(Stop, Option<ExitStatus>), InfraError> {
     let start = Instant::now();
-    let mut heard = start;
+    let mut patience = Patience::new(child.id());
     loop {
         let (bytes, news) = console.poll().context("reading the console")?;
         tell(steps, news);
-        let now = Instant::now();
-        if bytes > 0 {
-            heard = now;
-        }
-        let quiet = now - heard;
-        let stop = if now - start >= times.total {
+        let quiet = patience.after(bytes > 0);
+        let passed = start.elapsed();
+        let stop = if passed >= times.total {
             Some(Stop::Deadline)
         } else if console.panicked() && quiet >= PANIC_GRACE {
             Some(Stop::Panicked)
-        } else if !console.frames.hello && now - start >= times.boot {
+        } else if !console.frames.hello && passed >= times.boot {
             Some(Stop::BootDeadline)
         } else if quiet >= times.silence {
             Some(Stop::Silent)

@@ -13,6 +13,7 @@ mod crash;
 mod frames;
 mod initramfs;
 mod machine;
+mod patience;
 mod qemu;
 mod titles;
 mod tools;
@@ -206,6 +207,11 @@ async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<RunResult, InfraError> {
     let work = kernel.work;
+    if work.shape.vcpus == 0 {
+        return Err(InfraError::Failed(
+            "the machine's shape has no CPU".to_owned(),
+        ));
+    }
     let out = dir.join("out");
     std::fs::create_dir_all(&out).context("cannot make the run's directory")?;
     let initramfs = prepare_initramfs(vm, work, dir).await?;

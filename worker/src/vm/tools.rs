@@ -19,6 +19,23 @@ const HIDDEN: &str = "libgcc_s.so.1";
 /// Tools one suite may name.
 const COUNT_MAX: usize = 64;
 
+/// A shared library that a suite names by its absolute path, because it is
+/// loaded at run time; nothing but the system's own libraries.
+fn library(path: &str) -> Result<PathBuf, InfraError> {
+    let refused = || {
+        InfraError::Failed(format!(
+            "the suite names the host file {path:?}, which is not a library of the system"
+        ))
+    };
+    let real = std::fs::canonicalize(path).map_err(|_| refused())?;
+    let is_library = path.contains(".so")
+        && !path.contains("/../")
+        && ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"]
+            .iter()
+            .any(|dir| path.starts_with(dir) && real.starts_with("/usr/lib"));
+    is_library.then_some(real).ok_or_else(refused)
+}
+
 /// Finds a program in `PATH` and in the system's own directories.
 pub fn find(name: &str) -> Result<PathBuf, InfraError> {
     if !is_plain(name) {
@@ -57,6 +74,10 @@ pub fn closure(names: &[String]) -> Result<BTreeMap<String, PathBuf>, InfraError
     }
     let mut files = BTreeMap::new();
     for name in names {
+        if name.starts_with('/') {
+            files.insert(name.clone(), library(name)?);
+            continue;
+        }
         let program = find(name)?;
         for library in libraries(&program)? {
             files.insert(library.to_string_lossy().into_owned(), library);
@@ -163,6 +184,20 @@ mod tests {
         for name in ["../evil", "/bin/sh", "-rf", "", ".", "a b", &"a".repeat(65)] {
             let error = find(name).unwrap_err().to_string();
             assert!(error.contains("not a plain file name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_libraries_may_be_named_by_path() {
+        let libc = "/lib/x86_64-linux-gnu/libc.so.6".to_owned();
+        assert!(
+            closure(std::slice::from_ref(&libc))
+                .unwrap()
+                .contains_key(&libc)
+        );
+        for path in ["/etc/shadow", "/usr/lib/../../etc/x.so", "/lib/missing.so"] {
+            let error = closure(&[path.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains("not a library of the system"), "{error}");
         }
     }
 
