@@ -64,20 +64,21 @@ fn write(
         writeln!(out, "Author: {}", one_line(&commit.author))?;
         writeln!(out, "\n    {}\n", one_line(&commit.subject))?;
     }
-    match &job.outcome {
+    let checks = match &job.outcome {
         Some(
             Outcome::Culprit { checks, .. }
             | Outcome::Range { checks, .. }
             | Outcome::NotReproduced { checks, .. },
-        ) => {
-            writeln!(out, "Checks:")?;
-            for check in checks {
-                let word = if check.passed { "PASS" } else { "FAIL" };
-                writeln!(out, "  {}: {word} ({})", check.name, check.detail)?;
-            }
-            writeln!(out)?;
+        ) => checks.as_slice(),
+        _ => &[],
+    };
+    if !checks.is_empty() {
+        writeln!(out, "Checks:")?;
+        for check in checks {
+            let word = if check.passed { "PASS" } else { "FAIL" };
+            writeln!(out, "  {}: {word} ({})", check.name, check.detail)?;
         }
-        _ => {}
+        writeln!(out)?;
     }
     if let Some(Outcome::Range { candidates, .. }) = &job.outcome {
         writeln!(out, "The commit is one of:")?;

@@ -93,7 +93,7 @@ async fn a_flaky_failure_gets_more_seeds() {
     let job = server.submit(&request("line", &revs[0], &revs[11])).await;
     let mut worker = server.register().await;
     let seen = |rev: &str, seed: u64| {
-        if at(&revs, rev) >= 7 && seed % 3 == 0 {
+        if at(&revs, rev) >= 7 && seed.is_multiple_of(3) {
             Seen::Fails
         } else {
             Seen::Clean

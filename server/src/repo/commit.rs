@@ -1,6 +1,7 @@
 //! One commit: its facts, files and diff.
 
 use super::git::{self, Bound};
+use super::read::read;
 use super::{RepoError, Repos, full_id};
 
 /// What a commit says and touches.
@@ -32,9 +33,12 @@ const FILES: usize = 1000;
 impl Repos {
     /// Id of the source tree of a commit, given by its full id.
     pub async fn tree_oid(&self, name: &str, rev: &str) -> Result<String, RepoError> {
-        let path = self.mirror(name)?;
-        let text = show(&path, rev, "%T").await?;
-        Ok(text.trim().to_owned())
+        let id = full_id(rev)?.to_owned();
+        read(self.mirror(name)?, move |repo| {
+            let commit = repo.find_commit(git2::Oid::from_str(&id)?)?;
+            Ok(commit.tree_id().to_string())
+        })
+        .await
     }
 
     /// Facts about a commit, given by its full id.

@@ -11,6 +11,7 @@ mod git;
 mod kconfig;
 mod patches;
 mod range;
+mod read;
 mod refs;
 
 use std::collections::HashMap;

@@ -3,6 +3,7 @@
 use firstbad_api::tree::Resolved;
 
 use super::git::{self, Bound};
+use super::read::read;
 use super::{RepoError, Repos, full_id, is_full_id};
 
 const REFERENCE_BYTES: usize = 200;
@@ -95,18 +96,16 @@ impl Repos {
         a: &str,
         b: &str,
     ) -> Result<Option<String>, RepoError> {
-        let path = self.mirror(name)?;
-        let mut ask = git::read(&path);
-        ask.args(["merge-base", "--end-of-options"])
-            .args([full_id(a)?, full_id(b)?]);
-        let output = git::run(ask, None, Bound::WALK).await?;
-        match output.code() {
-            0 => Ok(Some(
-                String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-            )),
-            1 => Ok(None),
-            _ => Err(RepoError::Failed(format!("git: {}", output.complaint()))),
-        }
+        let (a, b) = (full_id(a)?.to_owned(), full_id(b)?.to_owned());
+        read(self.mirror(name)?, move |repo| {
+            let ids = (git2::Oid::from_str(&a)?, git2::Oid::from_str(&b)?);
+            match repo.merge_base(ids.0, ids.1) {
+                Ok(base) => Ok(Some(base.to_string())),
+                Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(None),
+                Err(e) => Err(e),
+            }
+        })
+        .await
     }
 }
 

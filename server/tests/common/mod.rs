@@ -1,5 +1,5 @@
 //! A real server on a real database and a real repository, with a fake worker.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
