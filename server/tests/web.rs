@@ -4,16 +4,22 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use common::{Seen, TestServer, request};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::Job;
+use firstbad_api::lease::Fence;
 use firstbad_api::limits::Timing;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
+use firstbad_server::db;
 use firstbad_server::repo::{CommitInfo, FileStat, RefInfo};
 use firstbad_server::state::App;
 use firstbad_server::suites::Suites;
@@ -455,4 +461,88 @@ async fn static_files_are_found_by_content_and_cached() {
     );
     assert!(body.contains("prefers-color-scheme: dark"));
     assert_eq!(get("/static/site.css").await.0, StatusCode::NOT_FOUND);
+}
+
+/// Every page reachable by links from `from`, fetched once; all must answer 200.
+async fn crawl(server: &TestServer, from: &str) -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(path) = open.pop() {
+        if pages.contains_key(&path) {
+            continue;
+        }
+        let answer = server.http.get(format!("{}{path}", server.url));
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert!(
+            answer.headers().contains_key("content-security-policy"),
+            "{path}"
+        );
+        let html = answer.text().await.unwrap();
+        for link in html.split("href=\"").skip(1) {
+            let link = link.split('"').next().unwrap().split('#').next().unwrap();
+            let link = link.replace("&amp;", "&").replace("&#38;", "&");
+            match link.chars().next() {
+                Some('/') => open.push(link),
+                Some('?') => open.push(format!("{}{link}", path.split('?').next().unwrap())),
+                _ => {}
+            }
+        }
+        pages.insert(path, html);
+    }
+    pages
+}
+
+#[tokio::test]
+async fn every_link_of_a_real_job_leads_somewhere() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
+    let job = server.submit(&request("line", &revs[0], &revs[11])).await;
+    let mut worker = server.register().await;
+    let bad = |rev: &str| revs.iter().position(|r| r == rev).unwrap() >= 7;
+    let seen = |rev: &str, _| if bad(rev) { Seen::Fails } else { Seen::Clean };
+    let ended = worker.work(job, seen).await;
+    let tested: Vec<i64> = ended.candidates.iter().filter_map(|c| c.build).collect();
+    assert!(!tested.is_empty());
+    let log: String = (0..5_000).map(|n| format!("CC file-{n}.o\n")).collect();
+    for attempt in &tested {
+        write_log(&server, *attempt, "build", &log).await;
+    }
+    for test in ended.candidates.iter().flat_map(|c| &c.tests) {
+        write_log(&server, test.attempt, "console", "").await;
+    }
+    let pages = crawl(&server, "/").await;
+    let page = &pages[&format!("/jobs/{job}")];
+    assert!(page.contains(&revs[7]) && page.contains("culprit found"));
+    let report = &pages[&format!("/jobs/{job}/report")];
+    assert!(report.starts_with("Subject: [REGRESSION]"));
+    assert_eq!(
+        pages[&format!("/attempts/{}/log/build/raw", tested[0])],
+        log
+    );
+    let windows = pages.iter().filter(|(path, _)| {
+        path.starts_with(&format!("/attempts/{}/log/build?", tested[0]))
+            && path.contains("offset=")
+            && !path.contains("tail")
+    });
+    let lines: usize = windows
+        .map(|(_, html)| html.matches("class=\"l ").count())
+        .sum();
+    assert!(lines >= 5_000, "{lines} lines in all windows");
+}
+
+async fn write_log(server: &TestServer, attempt: i64, name: &str, text: &str) {
+    let mut conn = server.app.pool.acquire().await.unwrap();
+    let row = db::attempt::find(&mut conn, attempt).await.unwrap();
+    let epoch = row.unwrap().epoch;
+    let fence = Fence {
+        attempt,
+        epoch,
+        incarnation: server.app.incarnation,
+        worker: uuid::Uuid::nil(),
+    };
+    db::attempt::put_log(&mut conn, &fence, name).await.unwrap();
+    let store = &server.app.store;
+    let written = store.append_log(attempt, epoch, name, 0, text.as_bytes());
+    written.await.unwrap();
 }

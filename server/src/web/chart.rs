@@ -79,12 +79,12 @@ pub fn panels(job: &Job) -> Vec<Panel> {
     if tested.is_empty() {
         return Vec::new();
     }
-    let last = last_position(job);
-    let mut panels = vec![panel(job, &tested, 0, last, "Whole range")];
-    if let (true, Some((low, high))) = (last > ZOOM, survivors(job)) {
+    let (first, last) = ends(job);
+    let mut panels = vec![panel(job, &tested, first, last, "Whole range")];
+    if let (true, Some((low, high))) = (last - first > ZOOM, survivors(job)) {
         let pad = ((high - low) / 2).max(8);
-        let (from, to) = ((low - pad).max(0), (high + pad).min(last));
-        if to - from < last * 2 / 3 {
+        let (from, to) = ((low - pad).max(first), (high + pad).min(last));
+        if to - from < (last - first) * 2 / 3 {
             panels.push(panel(job, &tested, from, to, "Around what is left"));
         }
     }
@@ -102,10 +102,12 @@ pub fn progress(job: &Job) -> u32 {
     }
 }
 
-fn last_position(job: &Job) -> i32 {
-    let revisions = i32::try_from(job.range.revisions).unwrap_or(i32::MAX);
-    let seen = job.candidates.iter().map(|c| c.position).max();
-    seen.unwrap_or(0).max(revisions).max(1)
+/// The outermost positions: good ends lie below zero, the bad end is the last candidate.
+fn ends(job: &Job) -> (i32, i32) {
+    let places = || job.candidates.iter().map(|c| c.position);
+    let first = places().min().unwrap_or(0).min(0);
+    let last = i32::try_from(job.range.revisions).unwrap_or(i32::MAX) - 1;
+    (first, places().max().unwrap_or(0).max(last).max(first + 1))
 }
 
 /// Positions that bound what could still be the answer: the named candidates when the job ended,
@@ -136,8 +138,9 @@ fn gap(job: &Job) -> Option<(i32, i32)> {
         all.filter(move |c| c.verdict == verdict)
             .map(|c| c.position)
     };
-    let high = places(new).min().unwrap_or_else(|| last_position(job));
-    let low = places(old).filter(|p| *p < high).max().unwrap_or(0);
+    let (first, last) = ends(job);
+    let high = places(new).min().unwrap_or(last);
+    let low = places(old).filter(|p| *p < high).max().unwrap_or(first);
     (high > low).then_some((low + 1, high))
 }
 
@@ -235,4 +238,78 @@ fn ticks(from: i32, to: i32, x: impl Fn(i32) -> f64) -> Vec<Tick> {
     }
     ticks.push(tick(to, "end"));
     ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job with these (position, verdict) tested.
+    fn job(find: &str, tested: &[(i32, &str)]) -> Job {
+        let candidates: Vec<_> = tested
+            .iter()
+            .map(|(position, verdict)| {
+                serde_json::json!({
+            "rev": format!("{position:040}"), "subject": "s", "position": position,
+            "verdict": verdict, "why": "", "bad_runs": 0, "runs": 1, "build": null,
+            "build_state": "done", "build_reused": false, "signature": null, "tests": [],
+            "metric": null, "reason": ""})
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({
+            "id": 1, "title": "t", "state": "running", "sentence": "",
+            "request": {"tree": "t", "good": ["a"], "bad": "b", "suite": "s/s", "find": find},
+            "range": {"good": ["a"], "bad": "b", "revisions": 100, "merges": 0, "steps": 7},
+            "left": 25, "step": 0, "steps": 7, "eta_s": null, "outcome": null,
+            "cost": {"builds": 0, "builds_reused": 0, "boots": 0, "boots_reused": 0,
+                     "build_ms": 0, "test_ms": 0},
+            "candidates": candidates, "stage_ms": {}, "created_at": "", "ended_at": null}))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_gap_lies_between_the_nearest_answers() {
+        let both = [
+            (-1, "good"),
+            (40, "good"),
+            (60, "skip"),
+            (70, "bad"),
+            (99, "bad"),
+        ];
+        assert_eq!(survivors(&job("regression", &both)), Some((41, 70)));
+        let fix = [(-1, "bad"), (40, "bad"), (70, "good"), (99, "good")];
+        assert_eq!(survivors(&job("fix", &fix)), Some((41, 70)));
+        assert_eq!(survivors(&job("regression", &[])), Some((1, 99)));
+    }
+
+    #[test]
+    fn every_dot_lies_on_the_drawing() {
+        let all = [
+            (-2, "good"),
+            (-1, "good"),
+            (40, "good"),
+            (42, "bad"),
+            (99, "bad"),
+        ];
+        let panels = panels(&job("regression", &all));
+        assert_eq!(panels.len(), 2);
+        assert_eq!(
+            (panels[0].dots.len(), panels[0].ticks[0].label.as_str()),
+            (5, "-2")
+        );
+        for dot in panels.iter().flat_map(|p| &p.dots) {
+            let x: f64 = dot.x.parse().unwrap();
+            assert!((LEFT..=WIDTH - RIGHT).contains(&x), "{x}");
+        }
+        assert!(super::panels(&job("regression", &[])).is_empty());
+    }
+
+    #[test]
+    fn the_bar_counts_bits() {
+        let mut job = job("regression", &[]);
+        for (left, shown) in [(100, 0), (10, 50), (1, 100), (0, 100)] {
+            job.left = left;
+            assert_eq!(progress(&job), shown);
+        }
+    }
 }
