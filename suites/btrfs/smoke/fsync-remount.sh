@@ -1,5 +1,5 @@
 . "${0%/*}/lib.sh"
-fresh "$DEV"
+fresh -b 128M "$DEV"
 attach
 fbtool pattern-write "$MNT/a" "$SEED" 300000
 sync
@@ -12,7 +12,7 @@ fbtool fsync "$MNT/c"
 fbtool fsync "$MNT"
 # The device as a power cut would leave it: its log is replayed at the next mount.
 cut="$DEV2"
-dd if="$DEV" of="$cut" bs=1M 2>/dev/null
+dd if="$DEV" of="$cut" bs=1M count=128 2>/dev/null
 detach
 dd if=/dev/zero of="$DEV" bs=1M count=1 2>/dev/null
 DEV=$cut

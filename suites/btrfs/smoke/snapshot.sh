@@ -1,6 +1,6 @@
 . "${0%/*}/lib.sh"
 fresh "$DEV"
-attach -o commit=1
+attach
 btrfs subvolume create "$MNT/origin" >/dev/null
 fbtool pattern-write "$MNT/origin/data" "$SEED" 2000000
 btrfs subvolume snapshot "$MNT/origin" "$MNT/copy" >/dev/null
@@ -15,6 +15,7 @@ fbtool pattern-verify "$MNT/frozen/data" "$SEED" 2000000
 [ ! -e "$MNT/origin/new" ] || fail "the copy's file appeared in the origin"
 btrfs subvolume delete "$MNT/frozen" >/dev/null
 btrfs subvolume delete "$MNT/origin" >/dev/null
+sync
 btrfs subvolume sync "$MNT" >/dev/null
 fbtool pattern-verify "$MNT/copy/data" "$SEED" 2000000
 detach
