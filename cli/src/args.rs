@@ -65,6 +65,8 @@ pub enum Command {
     },
     /// Print one job, or list all.
     Jobs(JobsArgs),
+    /// List the attempts of a job with their stages.
+    Attempts(AttemptsArgs),
     /// List the workers.
     Workers {
         /// Print what the server answers.
@@ -282,6 +284,18 @@ pub struct JobsArgs {
     /// For scripts: the outcome's name and full commit ids, one line each.
     #[arg(long, requires = "job", conflicts_with = "json")]
     pub answer: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AttemptsArgs {
+    /// Number or page address of the job.
+    pub job: String,
+    /// Print what the server answers.
+    #[arg(long)]
+    pub json: bool,
+    /// For scripts, a line a stage: attempt, kind, lease, stage, ok or failed, milliseconds.
+    #[arg(long, conflicts_with = "json")]
+    pub stages: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 //! git or QEMU: it asks the server, or starts server and worker.
 
 mod args;
+mod attempts;
 mod client;
 mod daemon;
 mod fail;
@@ -64,6 +65,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Log(args) => log::run(common, args).await,
         Command::Report { job } => report(common, job).await,
         Command::Jobs(args) => jobs(common, args).await,
+        Command::Attempts(args) => attempts::run(common, args).await,
         Command::Workers { json } => workers(common, *json).await,
         Command::Cancel { job } => cancel(common, job).await,
         // `main` runs these on a runtime of their own.

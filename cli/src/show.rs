@@ -198,7 +198,8 @@ pub fn workers(workers: &[Worker]) -> String {
     table(&["worker", "", "", "accel", "kinds", "", "doing"], rows)
 }
 
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+/// Columns side by side.
+pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut all = vec![head.iter().map(|h| h.to_string()).collect::<Vec<_>>()];
     all.extend(rows);
     let width = |column: usize| {

@@ -16,6 +16,8 @@ use crate::place;
 
 /// Set for children: the process whose death ends them.
 pub const PARENT: &str = "FIRSTBAD_SUPERVISOR";
+/// This very program, even when its file was replaced since it started.
+const PROGRAM: &str = "/proc/self/exe";
 /// First pause before a dead child is started again; it doubles each time.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -161,9 +163,8 @@ impl Service {
     }
 
     fn start(&mut self) -> Result<(), Fail> {
-        let program = std::env::current_exe()
-            .map_err(|e| Fail::Infrastructure(format!("where is this program? {e}")))?;
-        let child = Command::new(program)
+        let child = Command::new(PROGRAM)
+            .arg0("firstbad")
             .args(&self.args)
             .env(PARENT, std::process::id().to_string())
             .stdin(std::process::Stdio::null())

@@ -234,6 +234,21 @@ fn a_followed_log_is_whole_and_byte_for_byte() {
 }
 
 #[test]
+fn attempts_are_listed_stage_by_stage() {
+    let stub = Stub::start();
+    let rev = "c".repeat(40);
+    stub.answer("GET /api/v1/jobs/7", stub::job_with_build(7, &rev, 5));
+    stub.answer("GET /api/v1/attempts/5", stub::attempt(5, &rev));
+    let output = firstbad(&stub.url, &["attempts", "7", "--stages"]);
+    assert_eq!(
+        out(&output),
+        "5 build 1 source ok 10\n5 build 2 build failed 20\n"
+    );
+    let output = firstbad(&stub.url, &["attempts", "7"]);
+    assert!(out(&output).contains("cccccccccccc"), "{}", out(&output));
+}
+
+#[test]
 fn a_tree_that_cannot_be_fetched_is_65() {
     let stub = Stub::start();
     stub.problem("POST /api/v1/trees", 422, "/url", "url: no such repository");

@@ -147,3 +147,26 @@ pub fn range(revs: &[&str]) -> Value {
         .collect();
     json!({"outcome": "range", "candidates": candidates, "confidence": 0.9, "checks": []})
 }
+
+/// A job that had one revision built.
+pub fn job_with_build(id: i64, rev: &str, build: i64) -> Value {
+    let mut job = job(id, None);
+    job["candidates"] = json!([{
+        "rev": rev, "subject": "s", "position": 0, "verdict": "running", "why": "",
+        "bad_runs": 0, "runs": 0, "build": build, "build_state": "leased",
+        "build_reused": false, "signature": null, "tests": [], "metric": null, "reason": ""
+    }]);
+    job
+}
+
+/// A build that was leased twice.
+pub fn attempt(id: i64, rev: &str) -> Value {
+    let stage = |epoch: i32, stage: &str, ok: bool, ms: i64| json!({"epoch": epoch, "stage": stage, "duration_ms": ms, "ok": ok, "ended_at": "x"});
+    json!({
+        "id": id, "kind": "build", "state": "done", "epoch": 2, "tree": "linux", "rev": rev,
+        "suite": null, "seed": null, "worker": null, "stage": null, "lease_losses": 1,
+        "infra_failures": 0, "infra_what": null, "observation": null, "created_at": "x",
+        "started_at": null, "ended_at": null, "artefacts": [], "logs": [],
+        "stages": [stage(1, "source", true, 10), stage(2, "build", false, 20)]
+    })
+}
