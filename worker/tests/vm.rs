@@ -33,7 +33,6 @@ impl Lab {
             accel: Accel::Tcg,
         };
         let vm = Vm::new(config, &Sandbox::new().unwrap()).await.unwrap();
-        vm.silence = Duration::from_secs(20);
         Lab {
             vm,
             dir,
