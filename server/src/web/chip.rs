@@ -48,6 +48,16 @@ impl Chip {
         }
     }
 
+    /// The verdict on a candidate; one whose first attempt no worker has taken yet is queued.
+    pub fn candidate(candidate: &Candidate, find: Find) -> Chip {
+        let waits = candidate.build_state == "ready" && candidate.tests.is_empty();
+        if candidate.verdict == "running" && waits {
+            Chip::queued()
+        } else {
+            Chip::verdict(&candidate.verdict, find)
+        }
+    }
+
     /// Where a job stands, or how it ended.
     pub fn job(job: &Job) -> Chip {
         match (&job.outcome, job.state.as_str()) {
