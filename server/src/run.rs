@@ -158,6 +158,7 @@ pub fn router(app: App) -> Router {
         .merge(api::router(&app))
         .merge(web::router())
         .merge(git_http::router(app.repos.clone()).with_state(()))
+        .fallback(web::not_found)
         .with_state(app)
         .layer(CatchPanicLayer::new())
         .layer(TraceLayer::new_for_http())

@@ -279,7 +279,7 @@ fn candidate(picture: &Picture, position: i32) -> Candidate {
 
 fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize) -> String {
     if picture.job.state == "queued" {
-        return "Waiting for a worker: none has been seen yet; `firstbad worker` starts one."
+        return "Waiting for a worker: none is connected; the command firstbad worker starts one."
             .to_owned();
     }
     let ends_open = picture
