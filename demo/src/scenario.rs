@@ -68,7 +68,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("direct-io", "fixes", "direct-io"),
         Scenario {
             suite: "container/lifecycle",
-            // Eighteen containers: about a third of the seeds fail.
+            // 16 or 17 containers, each leaks with 1/40: a third of the seeds fail.
             cases: &["many"],
             signal: Signal::Crash {
                 title: "Busy inodes after unmount".to_owned(),
