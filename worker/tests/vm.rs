@@ -3,6 +3,8 @@
 //! Needs a kernel with the suites' configuration and the guest's static
 //! programs: `make test` builds both and says where they are.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
