@@ -10,6 +10,7 @@ use firstbad_api::guest::GuestCase;
 use firstbad_api::observation::{CaseResult, CaseStatus};
 use rustix::process::WaitStatus;
 
+use crate::cgroup;
 use crate::jitter::Jitter;
 use crate::kmsg::Watch;
 use crate::output::Output;
@@ -27,13 +28,17 @@ const CHUNKS: usize = 64;
 
 /// Becomes the case: a new session, then the shell. Only returns by exiting.
 pub fn exec(script: Option<std::ffi::OsString>) -> ! {
+    cgroup::join();
     let _ = rustix::process::setsid();
-    if let Some(script) = script {
+    // The shell's own answer to a missing script would read as a failed test.
+    if let Some(script) = script.filter(|s| std::path::Path::new(s).is_file()) {
         let _ = std::env::set_current_dir("/tmp");
         let error = Command::new(SHELL).arg(script).exec();
         eprintln!("firstbad: run {SHELL}: {error}");
+    } else {
+        eprintln!("firstbad: the script is missing");
     }
-    std::process::exit(126)
+    std::process::exit(127)
 }
 
 /// Runs one case to its end, at most its timeout in guest time.

@@ -4,6 +4,7 @@
 //! depends on host time or unseeded randomness, so that exact runs stay exact.
 
 mod case;
+mod cgroup;
 mod jitter;
 mod kmsg;
 mod ktap;
@@ -69,6 +70,7 @@ fn run(plan: &GuestPlan, port: &mut Port) -> Result<(), String> {
         version: name.version().to_string_lossy().into_owned(),
     })?;
     root::install_applets()?;
+    cgroup::prepare();
     let baseline = Baseline::take()?;
     let mut left = Vec::new();
     for case in &plan.cases {

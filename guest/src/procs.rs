@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
+use crate::cgroup;
+
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`, in field 9 of `/proc/PID/stat`.
 const PF_KTHREAD: u64 = 0x0020_0000;
 /// Rounds of killing; a fork bomb loses because it cannot outrun this many.
@@ -60,6 +62,7 @@ pub fn reap(watched: i32) -> Option<WaitStatus> {
 /// (uninterruptible sleep: the kernel's fault), and the status of `watched`.
 pub fn kill_all(watched: i32) -> (Vec<Process>, Option<WaitStatus>) {
     let mut status = None;
+    cgroup::kill();
     for _ in 0..KILL_ROUNDS {
         status = reap(watched).or(status);
         let alive = list();
