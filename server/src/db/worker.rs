@@ -54,7 +54,7 @@ pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Work
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT w.id, w.name, w.caps, w.registered_at, w.seen_at,
                 w.seen_at > now() - make_interval(secs => $1) AS live,
-                (SELECT format('attempt %s (%s): %s', a.id, a.kind, coalesce(a.stage, 'starting'))
+                (SELECT format('attempt %s: %s %s', a.id, a.kind, coalesce(a.stage, ''))
                    FROM attempt a WHERE a.state = 'leased' AND a.worker = w.id LIMIT 1) AS doing,
                 (SELECT count(*) FROM attempt a WHERE a.state = 'done' AND a.worker = w.id) AS done,
                 (SELECT count(*) FROM audit u WHERE u.what = 'infrastructure' AND u.who = w.id::text) AS infra
