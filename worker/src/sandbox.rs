@@ -6,12 +6,12 @@
 //! host's `/etc`, `/run`, `/var` and `/home`, and with only the named
 //! directories visible. Must not know what the program is for.
 //!
-//! As root the command is a chain: an outer `bwrap` lends the directories
-//! (their parents may be closed to the sandbox uid), `setpriv` drops the uid,
-//! `prlimit` sets the limits and an inner `bwrap` makes the namespaces. The
-//! whole tree dies with the process that [`Sandbox::command`] spawns, and with
-//! the *thread* that spawned it: spawn from a runtime thread, never from
-//! `spawn_blocking`.
+//! As root the command is a chain of one process: `unshare` lends the
+//! directories (their parents may be closed to the sandbox uid), `setpriv` drops
+//! the uid, `prlimit` sets the limits and `bwrap` makes the namespaces. No root
+//! process is left in between: one without capabilities could not kill what it
+//! started. The whole tree dies with the *thread* that spawned it: spawn from a
+//! runtime thread, never from `spawn_blocking`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -25,7 +25,8 @@ use crate::error::InfraError;
 
 /// Uid and gid of everything in the sandbox when the worker runs as root.
 pub const SANDBOX_UID: u32 = 64_738;
-/// Where the outer `bwrap` lends directories to the inner one.
+const LEND: &str = include_str!("lend.sh");
+/// Where directories are lent to `bwrap`.
 const LENT: &str = "/mnt";
 const PATH: &str = "/usr/bin:/usr/sbin";
 const KVM: &str = "/dev/kvm";
@@ -71,6 +72,7 @@ pub struct Spec {
 #[derive(Debug, Clone)]
 pub struct Sandbox {
     bwrap: PathBuf,
+    unshare: PathBuf,
     setpriv: PathBuf,
     prlimit: PathBuf,
     /// The uid to become; `None` when the worker is not root.
@@ -84,6 +86,7 @@ impl Sandbox {
     pub fn new() -> Result<Sandbox, InfraError> {
         Ok(Sandbox {
             bwrap: find("bwrap", "bubblewrap")?,
+            unshare: find("unshare", "util-linux")?,
             setpriv: find("setpriv", "util-linux")?,
             prlimit: find("prlimit", "util-linux")?,
             drop_to: rustix::process::geteuid().is_root().then_some(SANDBOX_UID),
@@ -157,22 +160,21 @@ impl Sandbox {
         command
     }
 
-    /// As root: the host's tree with the spec's directories bound at known places.
+    /// As root: a mount namespace with the spec's directories at places whose parents are open.
     fn lend(&self, spec: &Spec) -> Vec<OsString> {
-        let mut a = words(&self.bwrap, &["--die-with-parent", "--dev-bind", "/", "/"]);
-        a.extend(["--tmpfs", LENT].map(OsString::from));
+        let mut a = words(
+            &self.unshare,
+            &["--mount", "--propagation", "private", "--"],
+        );
+        a.extend(["sh", "-c", LEND, "lend"].map(OsString::from));
         for (n, (host, _)) in spec.ro.iter().enumerate() {
-            a.extend(["--ro-bind".into(), host.into(), lent("ro", n).into()]);
+            a.extend([host.into(), name("ro", n).into()]);
         }
         for (n, (host, _)) in spec.rw.iter().enumerate() {
-            a.extend(["--bind".into(), host.into(), lent("rw", n).into()]);
+            a.extend([host.into(), name("rw", n).into()]);
         }
-        if spec.kvm {
-            a.extend([
-                "--dev-bind-try".into(),
-                self.kvm.clone().into(),
-                lent("kvm", 0).into(),
-            ]);
+        if spec.kvm && self.kvm.exists() {
+            a.extend([self.kvm.clone().into(), name("kvm", 0).into()]);
         }
         a.push("--".into());
         a
@@ -237,7 +239,7 @@ impl Sandbox {
     }
 }
 
-/// Everything about the inner `bwrap` that no caller can change.
+/// Everything about `bwrap` that no caller can change.
 const ISOLATION: &[&str] = &[
     "--unshare-all",
     "--unshare-user",
@@ -295,8 +297,12 @@ fn words(program: &Path, args: &[&str]) -> Vec<OsString> {
     all
 }
 
+fn name(kind: &str, n: usize) -> String {
+    format!("{kind}{n}")
+}
+
 fn lent(kind: &str, n: usize) -> PathBuf {
-    Path::new(LENT).join(format!("{kind}{n}"))
+    Path::new(LENT).join(name(kind, n))
 }
 
 /// The group that may open `/dev/kvm`, unless that is root's.

@@ -15,7 +15,7 @@ use firstbad_worker::dirs::{DirLock, Dirs};
 use firstbad_worker::error::InfraError;
 use firstbad_worker::kbuild::{Built, Kbuild, Step};
 use firstbad_worker::process::Until;
-use firstbad_worker::sandbox::Sandbox;
+use firstbad_worker::sandbox::{Sandbox, Spec};
 use firstbad_worker::selftest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -312,4 +312,60 @@ async fn the_sandbox_holds_on_this_machine_and_two_workers_cannot_share_a_direct
         .unwrap();
     let second = Dirs::open(bench.dirs.root()).unwrap_err().to_string();
     assert!(second.contains("another worker uses it"), "{second}");
+}
+
+/// Not a test by itself: [`everything_dies_with_a_killed_worker`] runs it in a process to be killed.
+#[tokio::test]
+async fn sleeper() {
+    if std::env::var_os("FIRSTBAD_TEST_SLEEPER").is_none() {
+        return;
+    }
+    let script = ["-c", "sleep 49.37 & sleep 49.37"].map(str::to_owned);
+    let mut command = Sandbox::new()
+        .unwrap()
+        .command(&Spec::default(), "sh", &script);
+    command.process_group(0).status().await.unwrap();
+}
+
+#[test]
+fn everything_dies_with_a_killed_worker() {
+    let mut worker = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sleeper"])
+        .env("FIRSTBAD_TEST_SLEEPER", "1")
+        .spawn()
+        .unwrap();
+    let wait = |what: &str, is: bool| {
+        let found = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            running("49.37") == is
+        });
+        assert!(found, "{what}");
+    };
+    wait("the sleeper never ran", true);
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    wait("the sandbox outlived its worker", false);
+}
+
+#[tokio::test]
+async fn a_kvm_that_root_can_open_can_be_opened_in_the_sandbox_and_only_on_request() {
+    let open = |path: &str| fs::File::options().read(true).write(true).open(path);
+    if open("/dev/kvm").is_err() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::new().unwrap().lend_kvm(home.path());
+    let script = ["-c", "exec 3<>/dev/kvm"].map(str::to_owned);
+    for kvm in [true, false] {
+        let spec = Spec {
+            kvm,
+            ..Spec::default()
+        };
+        let status = sandbox
+            .command(&spec, "sh", &script)
+            .status()
+            .await
+            .unwrap();
+        assert_eq!(status.success(), kvm);
+    }
 }
