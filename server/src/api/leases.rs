@@ -123,11 +123,14 @@ pub async fn renew(
     Json(renew): Json<Renew>,
 ) -> Result<Json<Renewed>, AppError> {
     let stage: String = renew.stage.chars().take(40).collect();
+    if !same_database(&app, &renew.fence) {
+        return Err(stale(&app, &renew.fence, "renew").await);
+    }
     let mut conn = app.pool.acquire().await?;
     db::worker::seen(&mut conn, renew.fence.worker).await?;
     let fenced = db::lease::renew(&mut conn, &renew.fence, &stage, app.timing.ttl_ms).await?;
     drop(conn);
-    if fenced == Fenced::Stale || !same_database(&app, &renew.fence) {
+    if fenced == Fenced::Stale {
         return Err(stale(&app, &renew.fence, "renew").await);
     }
     Ok(Json(Renewed { cancel: false }))

@@ -222,13 +222,14 @@ pub async fn has_artefact(conn: &mut PgConnection, sha256: &str) -> sqlx::Result
         .await
 }
 
-/// Capabilities a new job is pinned to: those of the live worker seen last.
+/// Capabilities a new job is pinned to: those of the live worker seen last that can build.
 pub async fn newest_caps(
     conn: &mut PgConnection,
     ttl_ms: u64,
 ) -> sqlx::Result<Option<Json<firstbad_api::worker::Capabilities>>> {
     sqlx::query_scalar(
-        "SELECT caps FROM worker WHERE seen_at > now() - make_interval(secs => $1)
+        "SELECT caps FROM worker
+          WHERE seen_at > now() - make_interval(secs => $1) AND caps->'kinds' ? 'build'
           ORDER BY seen_at DESC LIMIT 1",
     )
     .bind(ttl_ms as f64 / 1000.0)
