@@ -20,7 +20,7 @@ if [ ! -f "$DIR/source/.complete" ]; then
 fi
 rm -rf "$DIR/objects"
 mkdir "$DIR/objects"
-export CCACHE_DIR=$STATE/ccache CCACHE_NOHASHDIR=1
+export CCACHE_DIR=$STATE/ccache CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 export KBUILD_BUILD_TIMESTAMP=2025-01-01 KBUILD_BUILD_USER=firstbad
 export KBUILD_BUILD_HOST=firstbad KBUILD_BUILD_VERSION=1
 kernel() {
