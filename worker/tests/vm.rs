@@ -217,10 +217,38 @@ async fn good_and_failing_cases_and_the_same_bytes_again() {
         again.observation, first.observation,
         "the console's hash is in it"
     );
+    let replayed = replay(&lab, &first);
+    assert_eq!(
+        replayed,
+        [&first.console, &first.frames].map(|p| std::fs::read(p).unwrap())
+    );
     assert_eq!(
         std::fs::read(&again.frames).unwrap(),
         std::fs::read(&first.frames).unwrap()
     );
+}
+
+/// Runs the recorded arguments by hand, without the worker: both ports' bytes.
+fn replay(lab: &Lab, run: &RunResult) -> [Vec<u8>; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let argv = run
+        .observation
+        .run
+        .argv
+        .iter()
+        .map(|word| match word.as_str() {
+            "IMAGE" => lab.image.as_os_str().to_owned(),
+            "INITRAMFS" => run.initramfs.as_os_str().to_owned(),
+            word => word.into(),
+        });
+    let argv: Vec<_> = argv.collect();
+    let status = std::process::Command::new(&argv[0])
+        .args(&argv[1..])
+        .current_dir(dir.path())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    ["console", "frames"].map(|name| std::fs::read(dir.path().join(name)).unwrap())
 }
 
 #[tokio::test]

@@ -248,6 +248,7 @@ mod tests {
     async fn the_decision_on_this_machine_has_a_reason() {
         let dir = tempfile::tempdir().unwrap();
         let (trust, why) = decide(&Sandbox::new().unwrap(), dir.path()).await.unwrap();
+        println!("{trust:?}: {why}");
         assert_eq!(trust == Trust::No, why.ends_with("using TCG"), "{why}");
     }
 }

@@ -66,8 +66,8 @@ impl Console {
     /// Returns nothing that the sandbox could swap: the caller gives the files away afterwards.
     pub fn open(files: [&Path; 2], copies: [&Path; 2], frames: Frames) -> io::Result<Console> {
         Ok(Console {
-            main: Port::open(files[0], copies[0])?,
-            results: Port::open(files[1], copies[1])?,
+            main: Port::open(files[0], copies[0], LOG_HEAD_BYTES)?,
+            results: Port::open(files[1], copies[1], LOG_HEAD_BYTES)?,
             hash: Sha256::new(),
             crashes: Detector::default(),
             frames,
@@ -112,7 +112,7 @@ impl Console {
 }
 
 impl Port {
-    fn open(path: &Path, copy: &Path) -> io::Result<Port> {
+    fn open(path: &Path, copy: &Path, room: u64) -> io::Result<Port> {
         // New: a leftover of an earlier run must not be read as this one's.
         let file = File::options()
             .read(true)
@@ -123,8 +123,8 @@ impl Port {
         Ok(Port {
             file,
             read: 0,
-            punched: LOG_HEAD_BYTES,
-            copy: Bounded::create(copy, LOG_HEAD_BYTES)?,
+            punched: room,
+            copy: Bounded::create(copy, room)?,
         })
     }
 
@@ -203,6 +203,25 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("0123456789\n[... 10 bytes left out ...]\nxxx"));
         assert!(text.ends_with("xxxthe end"));
+    }
+
+    #[test]
+    fn the_middle_of_a_flood_is_given_back_to_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("port"), dir.path().join("copy"));
+        let mut port = Port::open(&path, &copy, 1 << 20).unwrap();
+        let mut writer = File::options().append(true).open(&path).unwrap();
+        for _ in 0..40 {
+            writer.write_all(&[b'x'; 1 << 20]).unwrap();
+            port.take().unwrap();
+        }
+        port.copy.finish().unwrap();
+        let meta = path.metadata().unwrap();
+        assert_eq!(meta.len(), 40 << 20);
+        assert!(meta.blocks() * 512 < 20 << 20, "{} blocks", meta.blocks());
+        let copied = copy.metadata().unwrap().len();
+        assert!((2 << 20..(2 << 20) + 100).contains(&copied), "{copied}");
     }
 
     #[test]

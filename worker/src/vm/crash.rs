@@ -15,6 +15,8 @@ use super::titles::{self, Rule, Start};
 const CRASHES: usize = 32;
 /// Console lines kept from before a report.
 const BEFORE: usize = 6;
+/// Characters of each of them.
+const BEFORE_CHARS: usize = 200;
 /// Longest excerpt, bytes.
 const EXCERPT: usize = 8 << 10;
 /// Lines of one report.
@@ -127,7 +129,7 @@ impl Detector {
         self.close();
         let mut excerpt = String::new();
         for line in &self.before {
-            excerpt.push_str(line);
+            excerpt.extend(line.chars().take(BEFORE_CHARS));
             excerpt.push('\n');
         }
         let mut report = Report {

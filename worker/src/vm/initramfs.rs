@@ -24,6 +24,9 @@ const NONCE_LABEL: &[u8] = b"firstbad nonce 1";
 /// Suite files of one run, bytes.
 const SUITE_BYTES: usize = 16 << 20;
 
+/// Bases kept in memory; some 20 MiB each.
+const BASES: usize = 8;
+
 /// The shared part of an initramfs.
 pub struct Base {
     bytes: Vec<u8>,
@@ -65,6 +68,9 @@ impl Bases {
             bytes,
             hash,
         });
+        if made.len() >= BASES {
+            made.clear();
+        }
         made.insert(key, base.clone());
         Ok(base)
     }
