@@ -29,6 +29,9 @@ kill_child() {
     pid=$(sed -n "s/^$1 started, pid //p" "$UPLOG" | tail -n 1)
     kill -KILL "$pid"
     echo "killed the $1 ($2)" | tee -a "$DRILLED"
+    until [ "$(sed -n "s/^$1 started, pid //p" "$UPLOG" | tail -n 1)" != "$pid" ]; do
+        sleep 0.3
+    done
 }
 
 kill_postgres() {
@@ -40,14 +43,13 @@ drill() {
     wait_for 'build build'
     sleep 5
     kill_child worker 'during a build'
-    # The lease of the dead worker has to end first.
-    sleep 10
+    wait_for 'build \(source\|configure\)'
     wait_for 'build build'
     sleep 5
     kill_child server 'during a build'
     wait_for 'test \(boot\|test\)'
     kill_child worker 'during a run'
-    sleep 10
+    sleep 3
     wait_for '\(build build\|test test\)'
     kill_postgres 'during an attempt'
 }

@@ -170,4 +170,6 @@ pub enum Finish {
     Infrastructure {
         what: String,
     },
+    /// The worker was asked to stop: back to the queue, and nobody's failure.
+    Released,
 }

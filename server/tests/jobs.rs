@@ -225,6 +225,40 @@ async fn a_lost_lease_is_taken_back_and_the_late_writer_refused() {
 }
 
 #[tokio::test]
+async fn a_restarted_worker_gets_its_attempt_again_at_once_and_a_stopped_one_costs_nothing() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 4).await;
+    server.submit(&request("line", &revs[0], &revs[3])).await;
+    let mut worker = server.register().await;
+    advance_jobs::tick(&server.app).await.unwrap();
+    let old = worker.lease().await.unwrap();
+    let mut again = server.register_as(worker.id).await;
+    let new = again.lease().await.unwrap();
+    assert_eq!(
+        (new.fence.attempt, new.fence.epoch),
+        (old.fence.attempt, old.fence.epoch + 1)
+    );
+    assert_eq!(
+        worker.finish(&old, Finish::Released).await,
+        StatusCode::CONFLICT
+    );
+    let mut lease = new;
+    for _ in 0..5 {
+        let answer = again.finish(&lease, Finish::Released).await;
+        assert_eq!(answer, StatusCode::NO_CONTENT);
+        lease = again.lease().await.unwrap();
+        assert_eq!(lease.fence.attempt, old.fence.attempt);
+    }
+    let counted: (i32, i32) =
+        sqlx::query_as("SELECT lease_losses, infra_failures FROM attempt WHERE id = $1")
+            .bind(old.fence.attempt)
+            .fetch_one(&server.app.pool)
+            .await
+            .unwrap();
+    assert_eq!(counted, (1, 0));
+}
+
+#[tokio::test]
 async fn cancelling_ends_the_job_and_its_attempts() {
     let server = TestServer::start().await;
     let revs = server.tree("line", 4).await;

@@ -50,7 +50,7 @@ pub async fn run(config: WorkerConfig, shutdown: CancellationToken) -> anyhow::R
         made => made?,
     };
     let worker = Worker {
-        id: Uuid::new_v4(),
+        id: machine.dirs.worker_id()?,
         caps: capabilities(&config, &machine),
         config,
         machine,
@@ -126,16 +126,17 @@ struct Worker {
 
 impl Worker {
     async fn serve(&self) -> anyhow::Result<()> {
-        let Some(mut registered) = self.register().await? else {
-            return Ok(());
-        };
-        tracing::info!(worker = %self.id, server = %self.config.server, "registered");
+        // Before registering, which takes back what an earlier process left unfinished.
         spool::deliver_all(
             &self.machine.client,
             &self.machine.dirs.spool(),
             &self.shutdown,
         )
         .await;
+        let Some(mut registered) = self.register().await? else {
+            return Ok(());
+        };
+        tracing::info!(worker = %self.id, server = %self.config.server, "registered");
         let mut pause = Pause::default();
         while !self.shutdown.is_cancelled() {
             let Some(free_bytes) = self.room().await? else {
@@ -241,9 +242,7 @@ impl Worker {
         }
         let finish = match done {
             Ok(finish) => finish,
-            Err(_) if self.shutdown.is_cancelled() => Finish::Infrastructure {
-                what: "the worker was stopped".to_owned(),
-            },
+            Err(_) if self.shutdown.is_cancelled() => Finish::Released,
             Err(InfraError::Failed(what)) => {
                 tracing::error!(attempt, epoch, %what, "infrastructure failure");
                 Finish::Infrastructure { what }

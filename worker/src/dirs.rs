@@ -1,13 +1,16 @@
 //! The worker's directory: its layout, its lock, what may be thrown away.
 //!
 //! Owns the names below [`Dirs::root`]. Everything here is a cache except
-//! `spool/`, which holds finished work the server has not taken yet.
+//! `spool/`, which holds finished work the server has not taken yet. `id` is who
+//! this worker is: without it, it comes back as another one.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use uuid::Uuid;
 
 use crate::error::{Context, InfraError};
 use crate::sandbox::Sandbox;
@@ -61,6 +64,20 @@ impl Dirs {
 
     pub fn root(&self) -> &Path {
         &self.root
+    }
+    /// The identity of the worker that uses this directory, kept over restarts: the server
+    /// then knows at once that the leases of its earlier process are lost.
+    pub fn worker_id(&self) -> Result<Uuid, InfraError> {
+        let path = self.root.join("id");
+        if let Some(id) = fs::read_to_string(&path)
+            .ok()
+            .and_then(|text| Uuid::parse_str(text.trim()).ok())
+        {
+            return Ok(id);
+        }
+        let id = Uuid::new_v4();
+        fs::write(&path, format!("{id}\n")).context("cannot store the worker's identity")?;
+        Ok(id)
     }
     /// Bare mirror of a tree.
     pub fn mirror(&self, tree: &str) -> PathBuf {

@@ -60,6 +60,14 @@ pub async fn register(
     }
     let mut conn = app.pool.acquire().await?;
     db::worker::register(&mut conn, new.worker, &new.name, &new.caps).await?;
+    // Whoever registers does nothing: what it still holds died with its earlier process.
+    for id in db::lease::held_by(&mut conn, new.worker).await? {
+        if db::lease::take_back(&mut conn, id, new.worker).await? {
+            let who = new.worker.to_string();
+            let detail = serde_json::json!({});
+            db::audit(&mut conn, &who, "worker restarted", None, Some(id), detail).await?;
+        }
+    }
     app.wake();
     Ok(Json(Registered {
         incarnation: app.incarnation,
@@ -166,6 +174,14 @@ pub async fn finish(
     let observation = match &request.finish {
         Finish::Build { observation } => serde_json::to_value(observation),
         Finish::Test { observation } => serde_json::to_value(observation),
+        Finish::Released => {
+            if db::lease::release(&mut tx, fence).await? == Fenced::Stale {
+                return Err(stale(&app, fence, "finish").await);
+            }
+            tx.commit().await?;
+            app.wake();
+            return Ok(StatusCode::NO_CONTENT);
+        }
         Finish::Infrastructure { what } => {
             let what: String = what.chars().take(2000).collect();
             if db::lease::infrastructure(&mut tx, fence, &what).await? == Fenced::Stale {

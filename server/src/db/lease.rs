@@ -181,6 +181,39 @@ pub async fn infrastructure(
     Ok(one(rows))
 }
 
+/// A lease given back unused.
+pub async fn release(conn: &mut PgConnection, fence: &Fence) -> sqlx::Result<Fenced> {
+    let rows = sqlx::query(
+        "UPDATE attempt SET state = 'ready', lease_until = NULL, stage = NULL
+          WHERE id = $1 AND epoch = $2 AND worker = $3 AND state = 'leased'",
+    )
+    .bind(fence.attempt)
+    .bind(fence.epoch)
+    .bind(fence.worker)
+    .execute(conn)
+    .await?
+    .rows_affected();
+    Ok(one(rows))
+}
+
+/// Ids of the attempts a worker holds.
+pub async fn held_by(conn: &mut PgConnection, worker: Uuid) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar("SELECT id FROM attempt WHERE state = 'leased' AND worker = $1 ORDER BY id")
+        .bind(worker)
+        .fetch_all(conn)
+        .await
+}
+
+/// Takes back the lease of a worker that lost its process; counts like an expired one.
+pub async fn take_back(conn: &mut PgConnection, id: i64, worker: Uuid) -> sqlx::Result<bool> {
+    sqlx::query("UPDATE attempt SET lease_until = '-infinity' WHERE id = $1 AND state = 'leased' AND worker = $2")
+        .bind(id)
+        .bind(worker)
+        .execute(&mut *conn)
+        .await?;
+    expire(conn, id).await
+}
+
 /// Ids of leases that have run out, or past the attempt's deadline by five minutes.
 pub async fn expired(conn: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(

@@ -145,7 +145,10 @@ impl TestServer {
     }
 
     pub async fn register(&self) -> FakeWorker<'_> {
-        let id = Uuid::new_v4();
+        self.register_as(Uuid::new_v4()).await
+    }
+
+    pub async fn register_as(&self, id: Uuid) -> FakeWorker<'_> {
         let register = Register {
             worker: id,
             name: "fake".to_owned(),
