@@ -33,7 +33,7 @@ import=$((SECONDS - mark))
 
 mark=$SECONDS
 scenario_read "$PLANT/plan.json" "$CULPRIT"
-scenario_submit --title "demo: $CULPRIT"
+scenario_submit "${RANGE[@]}" "${SIGNAL[@]}" --title "demo: $CULPRIT"
 scenario_watch
 search=$((SECONDS - mark))
 

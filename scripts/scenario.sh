@@ -3,14 +3,15 @@
 
 UP_PID=
 
-# up_start DATA: server and worker in the background, ready for requests.
+# up_start DATA OPTIONS...: server and worker in the background, ready for requests.
 up_start() {
     local data=$1 port log=$STATE/log/up-${1##*/}.log tries
+    shift
     mkdir -p "$data"
     port=$(free_port "${FIRSTBAD_PORT:-8610}")
     export FIRSTBAD_SERVER=http://127.0.0.1:$port FIRSTBAD_TOKEN_FILE=$data/token
     : >"$log"
-    "$FIRSTBAD" up --data "$data" --listen "127.0.0.1:$port" >"$log" 2>&1 </dev/null &
+    "$FIRSTBAD" up --data "$data" --listen "127.0.0.1:$port" "$@" >"$log" 2>&1 </dev/null &
     UP_PID=$!
     for ((tries = 0; tries < 600; tries++)); do
         if grep -q '^firstbad is at ' "$log"; then
@@ -43,17 +44,19 @@ tree_ready() {
     fi
 }
 
-# scenario_read PLAN NAME: fills SUBMIT (arguments), EXPECT (lines as `jobs --answer`
+# scenario_read PLAN NAME: fills RANGE and SIGNAL (arguments), EXPECT (lines as `jobs --answer`
 # prints them, sorted) and SUBJECT.
 scenario_read() {
     local key value outcome='' revs=()
-    SUBMIT=(--tree linux-demo)
+    RANGE=(--tree linux-demo)
+    SIGNAL=()
     SUBJECT=
     while read -r key value; do
         case $key in
-        good | bad | find | suite | metric | threshold) SUBMIT+=("--$key" "$value") ;;
-        case) SUBMIT+=(--case "$value") ;;
-        title) SUBMIT+=(--crash "$value") ;;
+        good | bad | find) RANGE+=("--$key" "$value") ;;
+        suite | metric | threshold) SIGNAL+=("--$key" "$value") ;;
+        case) SIGNAL+=(--case "$value") ;;
+        title) SIGNAL+=(--crash "$value") ;;
         outcome) outcome=$value ;;
         rev) revs+=("$value") ;;
         subject) SUBJECT=$value ;;
@@ -66,7 +69,7 @@ scenario_read() {
 # scenario_submit ARGUMENTS...: sends the job, sets JOB.
 scenario_submit() {
     local said
-    said=$("$FIRSTBAD" submit "${SUBMIT[@]}" "$@")
+    said=$("$FIRSTBAD" submit "$@")
     printf '%s\n' "$said"
     JOB=${said#job }
     JOB=${JOB%%[!0-9]*}

@@ -68,6 +68,44 @@ nothing_twice() {
     fi
 }
 
+# The same range and another suite: both ends pass, and every kernel is there already.
+nothing_built_again() {
+    local first=$JOB built code=0
+    built=$("$FIRSTBAD" attempts "$first" | awk '$2 == "build" { print $1 }' | sort)
+    scenario_submit "${RANGE[@]}" --title 'test: another suite' --suite btrfs/smoke --runs 1
+    "$FIRSTBAD" watch "$JOB" || code=$?
+    [ "$code" -eq 1 ] || die "the other suite should end with 1, not reproduced; it ended with $code"
+    "$FIRSTBAD" attempts "$JOB" | awk '$2 == "build" { print $1 }' | sort | comm -13 <(echo "$built") - |
+        grep . && die 'another suite built these attempts again'
+    JOB=$first
+}
+
+# What is known of a job: result, report, attempts and the first log.
+everything() {
+    local attempt
+    "$FIRSTBAD" jobs "$JOB"
+    "$FIRSTBAD" report "$JOB"
+    "$FIRSTBAD" attempts "$JOB"
+    for attempt in $("$FIRSTBAD" attempts "$JOB" | awk '$2 == "build" || $2 == "test" { print $1 }'); do
+        "$FIRSTBAD" log "$attempt" | sha256sum
+    done
+}
+
+# Nothing of a result is with the worker.
+worker_state_not_needed() {
+    local before after
+    before=$(everything)
+    up_stop
+    rm -rf "$DATA/worker"
+    up_start "$DATA" --no-worker
+    after=$(everything)
+    [ "$before" = "$after" ] || {
+        diff <(echo "$before") <(echo "$after") >&2
+        die 'without the state of the worker the job is told differently'
+    }
+    echo "without the state of the worker: all $(wc -l <<<"$after") lines are the same"
+}
+
 DRILL_PID=
 finish() {
     if [ -n "$DRILL_PID" ]; then
@@ -83,7 +121,7 @@ step 'plant the short history' "$DEMO" plant --source "$SOURCE" --dir "$PLANT" \
 up_start "$DATA"
 step 'mirror the tree' tree_ready linux-demo "$PLANT/linux-demo.git"
 scenario_read "$PLANT/plan.json" short
-scenario_submit --title 'test: short history'
+scenario_submit "${RANGE[@]}" "${SIGNAL[@]}" --title 'test: short history'
 if [ "${DRILL:-1}" = 1 ]; then
     drill &
     DRILL_PID=$!
@@ -95,4 +133,6 @@ nothing_twice
 if [ "${DRILL:-1}" = 1 ]; then
     [ "$(wc -l <"$DRILLED")" -eq 4 ] || die 'the drill did not kill all four; the job was too quick'
 fi
+nothing_built_again
+worker_state_not_needed
 echo "the planted commit was named: $SUBJECT"
