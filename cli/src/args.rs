@@ -73,6 +73,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run one suite on a kernel image, on this machine alone: no server, no database.
+    RunSuite(RunSuiteArgs),
     /// Stop a job; what it has observed stays.
     Cancel {
         /// Number or page address of the job.
@@ -274,6 +276,38 @@ pub enum Mode {
     Real,
 }
 
+/// Exit codes as `git bisect run` wants them: 0 good, 1 bad, 125 skip, 128 our own failure.
+#[derive(Debug, Args)]
+pub struct RunSuiteArgs {
+    /// `area/name` of the suite.
+    pub suite: String,
+    /// The kernel: a bzImage with the suite's configuration built in.
+    #[arg(long, value_name = "BZIMAGE")]
+    pub kernel: PathBuf,
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Only these cases of the suite.
+    #[arg(long = "case", num_args = 1, value_name = "CASE")]
+    pub cases: Vec<String>,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub vcpus: u32,
+    /// `exact`: virtual time, replayable; `real`: wall clock, KVM where it works.
+    #[arg(long, value_enum, default_value_t = Mode::Exact)]
+    pub mode: Mode,
+    /// Longest time of the whole run, wall clock.
+    #[arg(long, value_name = "SECONDS", default_value_t = firstbad_api::limits::TEST_DEADLINE_S)]
+    pub deadline: u64,
+    /// Keep console, initramfs and results here [default: nothing is kept].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Where the static PID 1 of the virtual machines is [default: beside this program].
+    #[arg(long, env = "FIRSTBAD_GUEST_DIR", value_name = "DIR")]
+    pub guest_dir: Option<PathBuf>,
+    /// Print the whole observation.
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct JobsArgs {
     /// Number or page address of one job.
@@ -371,6 +405,18 @@ mod tests {
     fn submit_needs_both_ends() {
         assert!(parse("firstbad submit --tree t --good a --suite s").is_err());
         assert!(parse("firstbad submit --tree t --bad a --suite s").is_err());
+    }
+
+    #[test]
+    fn run_suite_takes_its_options_before_the_suite() {
+        let line = "firstbad run-suite --kernel b --case x --case y --vcpus 2 btrfs/smoke";
+        let Command::RunSuite(args) = parse(line).unwrap().command else {
+            panic!("not run-suite");
+        };
+        assert_eq!((args.suite.as_str(), args.seed), ("btrfs/smoke", 1));
+        assert_eq!(args.cases, ["x", "y"]);
+        assert!(parse("firstbad run-suite btrfs/smoke").is_err());
+        assert!(parse("firstbad run-suite --kernel b --vcpus 0 btrfs/smoke").is_err());
     }
 
     #[test]

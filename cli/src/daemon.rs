@@ -122,7 +122,7 @@ fn host() -> String {
 }
 
 /// The directory with the guest's binary: as given, beside this program, or where Cargo leaves it.
-fn guest(given: Option<&Path>) -> Result<PathBuf, Fail> {
+pub fn guest(given: Option<&Path>) -> Result<PathBuf, Fail> {
     let candidates: Vec<PathBuf> = match given {
         Some(dir) => vec![dir.to_path_buf()],
         None => std::env::current_exe()

@@ -11,6 +11,7 @@ mod fail;
 mod input;
 mod log;
 mod place;
+mod run_suite;
 mod show;
 mod submit;
 mod text;
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+            let alone = std::env::args_os().any(|a| a == "run-suite");
+            let wrong = if alone { run_suite::INFRASTRUCTURE } else { 64 };
+            return ExitCode::from(if error.use_stderr() { wrong } else { 0 });
         }
     };
     let result = match &cli.command {
@@ -66,6 +69,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Report { job } => report(common, job).await,
         Command::Jobs(args) => jobs(common, args).await,
         Command::Attempts(args) => attempts::run(common, args).await,
+        Command::RunSuite(args) => run_suite::run(args).await,
         Command::Workers { json } => workers(common, *json).await,
         Command::Cancel { job } => cancel(common, job).await,
         // `main` runs these on a runtime of their own.

@@ -1,0 +1,339 @@
+//! `run-suite`: one suite on one kernel image, on this machine, without a server.
+//!
+//! Owns the exit codes that `git bisect run` understands and what is printed of
+//! a run. Must not know QEMU: the machine is the worker's, the very path that
+//! an attempt takes.
+
+use std::path::{Path, PathBuf};
+
+use firstbad_api::lease::{RunMode, TestWork, VmShape};
+use firstbad_api::observation::{
+    BootOutcome, CaseResult, CaseStatus, Metric, RunEnd, TestObservation,
+};
+use firstbad_server::suites::Suites;
+use firstbad_worker::sandbox::Sandbox;
+use firstbad_worker::vm::{self, Accel, Vm, VmConfig};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Mode, RunSuiteArgs};
+use crate::daemon;
+use crate::fail::{Done, Fail};
+use crate::text::{self, line};
+
+/// Every case passed.
+const GOOD: u8 = 0;
+/// A case failed, or the kernel crashed or stopped.
+const BAD: u8 = 1;
+/// The run says nothing about the suite: no boot, or a case that could not run.
+const SKIP: u8 = 125;
+/// Our side failed. `git bisect run` stops at any code from 128 on, and takes
+/// the lower ones for a bad kernel.
+pub const INFRASTRUCTURE: u8 = 128;
+
+/// Runs the suite; every failure of ours has one code that stops `git bisect run`.
+pub async fn run(args: &RunSuiteArgs) -> Done {
+    match attempt(args).await {
+        Ok(code) => Ok(code),
+        Err(fail) => {
+            eprintln!("firstbad: {fail}");
+            Ok(INFRASTRUCTURE)
+        }
+    }
+}
+
+async fn attempt(args: &RunSuiteArgs) -> Done {
+    let work = work(args)?;
+    let place = Place::new(args.dir.as_deref())?;
+    let machine = machine(args.guest_dir.as_deref(), &place.dir, args.mode).await?;
+    let (steps, _nobody) = mpsc::channel(1);
+    let never = CancellationToken::new();
+    let run = vm::run_test(&machine, &args.kernel, &work, &place.dir, steps, never)
+        .await
+        .map_err(|e| Fail::Infrastructure(e.to_string()))?;
+    let seen = run.observation;
+    let json = serde_json::to_string_pretty(&seen)
+        .map_err(|e| Fail::Infrastructure(format!("the results: {e}")))?;
+    if args.dir.is_some() {
+        std::fs::write(place.dir.join("results.json"), &json)
+            .map_err(|e| Fail::Infrastructure(format!("cannot write the results: {e}")))?;
+    }
+    if args.json {
+        println!("{json}");
+    } else {
+        print!("{}", describe(&work.suite.spec.name, &seen));
+    }
+    Ok(verdict(&seen))
+}
+
+/// What a lease would have asked for.
+fn work(args: &RunSuiteArgs) -> Result<TestWork, Fail> {
+    let suites = Suites::load().map_err(Fail::Infrastructure)?;
+    let (suite, _fragments) = suites.get(&args.suite).ok_or_else(|| {
+        let names: Vec<&str> = suites.names().collect();
+        Fail::Usage(format!(
+            "there is no suite {}; there are: {}",
+            line(&args.suite),
+            names.join(", ")
+        ))
+    })?;
+    let known = |name: &&String| !suite.spec.case.iter().any(|c| c.name == **name);
+    if let Some(name) = args.cases.iter().find(known) {
+        let names: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
+        return Err(Fail::Usage(format!(
+            "{} has no case {}; it has: {}",
+            args.suite,
+            line(name),
+            names.join(", ")
+        )));
+    }
+    let image = std::fs::read(&args.kernel)
+        .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", args.kernel.display())))?;
+    Ok(TestWork {
+        image_sha256: hex::encode(Sha256::digest(&image)),
+        cases: args.cases.clone(),
+        shape: VmShape {
+            mode: match args.mode {
+                Mode::Exact => RunMode::Exact,
+                Mode::Real => RunMode::Real,
+            },
+            vcpus: args.vcpus,
+            memory_mib: suite.spec.memory_mib,
+        },
+        suite: suite.clone(),
+        seed: args.seed,
+        deadline_s: args.deadline,
+    })
+}
+
+/// The directory of a run: the user's, or one that goes with the run.
+pub struct Place {
+    pub dir: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    /// A named directory must be empty or new: a leftover must not be taken for a result.
+    pub fn new(named: Option<&Path>) -> Result<Place, Fail> {
+        let failed = |e: std::io::Error| Fail::Infrastructure(format!("no directory: {e}"));
+        let Some(dir) = named else {
+            let temporary = tempfile::tempdir().map_err(failed)?;
+            return Ok(Place {
+                dir: temporary.path().to_owned(),
+                _temporary: Some(temporary),
+            });
+        };
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        if std::fs::read_dir(dir).map_err(failed)?.next().is_some() {
+            return Err(Fail::Usage(format!(
+                "--dir: {} is not empty",
+                dir.display()
+            )));
+        }
+        Ok(Place {
+            dir: std::fs::canonicalize(dir).map_err(failed)?,
+            _temporary: None,
+        })
+    }
+}
+
+/// A machine of this host; KVM is only looked for where it could be used.
+pub async fn machine(guest_dir: Option<&Path>, dir: &Path, mode: Mode) -> Result<Vm, Fail> {
+    let ours = |e: firstbad_worker::error::InfraError| Fail::Infrastructure(e.to_string());
+    let config = VmConfig {
+        dir: dir.join("machines"),
+        guest_dir: daemon::guest(guest_dir)?,
+        accel: match mode {
+            Mode::Exact => Accel::Tcg,
+            Mode::Real => Accel::Auto,
+        },
+    };
+    Vm::new(config, &Sandbox::new().map_err(ours)?)
+        .await
+        .map_err(ours)
+}
+
+/// The code for `git bisect run`.
+fn verdict(seen: &TestObservation) -> u8 {
+    let of = |wanted: &[CaseStatus]| seen.cases.iter().any(|c| wanted.contains(&c.status));
+    if seen.boot != BootOutcome::Up {
+        return SKIP;
+    }
+    let stopped = !matches!(seen.end, RunEnd::PowerOff | RunEnd::Deadline);
+    if stopped || !seen.crashes.is_empty() || of(&[CaseStatus::Fail, CaseStatus::Timeout]) {
+        return BAD;
+    }
+    let unusable = of(&[CaseStatus::Skip, CaseStatus::Broken]);
+    if unusable || seen.cases.is_empty() || seen.end == RunEnd::Deadline {
+        return SKIP;
+    }
+    GOOD
+}
+
+/// What a person reads; every word of the guest is made harmless.
+pub fn describe(suite: &str, seen: &TestObservation) -> String {
+    let run = &seen.run;
+    let mut out = format!(
+        "{suite}, seed {}, {} vCPU, {} ({})\n",
+        run.seed, run.vcpus, run.accel, run.qemu_version
+    );
+    for case in &seen.cases {
+        out += &format!(
+            "  {:<24} {:<8} {}\n",
+            line(&case.case),
+            word(case.status),
+            text::millis(i64::try_from(case.duration_ms).unwrap_or(i64::MAX))
+        );
+        out.extend(case.metrics.iter().map(metric));
+        if !matches!(case.status, CaseStatus::Pass) {
+            out += &said(case);
+        }
+    }
+    for crash in &seen.crashes {
+        out += &format!("crash: {}\n", line(&crash.title));
+    }
+    for left in &seen.left {
+        out += &format!("left behind: {}\n", line(left));
+    }
+    if seen.stray_lines > 0 {
+        out += &format!("stray lines on the result port: {}\n", seen.stray_lines);
+    }
+    out += &format!("{}\n", firstbad_server::judge::describe_end(seen));
+    out += &format!("console sha256 {}\n", seen.console_sha256);
+    out + match verdict(seen) {
+        GOOD => "good\n",
+        BAD => "bad\n",
+        _ => "skip\n",
+    }
+}
+
+fn metric(m: &Metric) -> String {
+    format!(
+        "    {} {} {} ({} is better)\n",
+        line(&m.name),
+        m.value,
+        line(&m.unit),
+        line(&m.better)
+    )
+}
+
+fn said(case: &CaseResult) -> String {
+    let lines = text::lines(&case.tail);
+    let lines: Vec<&str> = lines.lines().collect();
+    let last = &lines[lines.len().saturating_sub(12)..];
+    let dmesg = case
+        .dmesg
+        .iter()
+        .map(|l| format!("    kernel: {}\n", line(l)));
+    last.iter()
+        .map(|l| format!("    | {l}\n"))
+        .chain(dmesg)
+        .collect()
+}
+
+fn word(status: CaseStatus) -> &'static str {
+    match status {
+        CaseStatus::Pass => "pass",
+        CaseStatus::Fail => "FAIL",
+        CaseStatus::Skip => "skip",
+        CaseStatus::Timeout => "TIMEOUT",
+        CaseStatus::Broken => "broken",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firstbad_api::observation::{Crash, CrashKind, RunInputs};
+
+    fn seen(statuses: &[CaseStatus]) -> TestObservation {
+        TestObservation {
+            boot: BootOutcome::Up,
+            end: RunEnd::PowerOff,
+            cases: statuses
+                .iter()
+                .map(|status| CaseResult {
+                    case: "a\u{1b}[2J".to_owned(),
+                    status: *status,
+                    exit: 0,
+                    duration_ms: 1,
+                    metrics: vec![],
+                    ktap: None,
+                    tail: "said\u{7}".to_owned(),
+                    dmesg: vec![],
+                })
+                .collect(),
+            crashes: vec![],
+            stray_lines: 0,
+            left: vec![],
+            run: RunInputs {
+                image_sha256: String::new(),
+                initramfs_sha256: String::new(),
+                cmdline: String::new(),
+                qemu_version: String::new(),
+                accel: String::new(),
+                vcpus: 1,
+                memory_mib: 1,
+                seed: 1,
+                argv: vec![],
+            },
+            console_sha256: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_codes_are_those_of_git_bisect_run() {
+        use CaseStatus::{Broken, Fail, Pass, Skip, Timeout};
+        for (statuses, code) in [
+            (&[Pass, Pass][..], GOOD),
+            (&[Pass, Fail], BAD),
+            (&[Timeout], BAD),
+            (&[Skip, Fail], BAD),
+            (&[Pass, Skip], SKIP),
+            (&[Broken], SKIP),
+            (&[], SKIP),
+        ] {
+            assert_eq!(verdict(&seen(statuses)), code, "{statuses:?}");
+        }
+        let mut crashed = seen(&[Pass]);
+        crashed.crashes.push(Crash {
+            kind: CrashKind::Warning,
+            title: "WARNING in f".to_owned(),
+            offset: 0,
+            excerpt: String::new(),
+        });
+        assert_eq!(verdict(&crashed), BAD);
+        crashed.boot = BootOutcome::Crashed;
+        assert_eq!(
+            verdict(&crashed),
+            SKIP,
+            "what does not boot cannot be tested"
+        );
+        for (end, code) in [
+            (RunEnd::Hang, BAD),
+            (RunEnd::Panic, BAD),
+            (RunEnd::SilentReboot, BAD),
+            (RunEnd::Deadline, SKIP),
+        ] {
+            let mut stopped = seen(&[Pass]);
+            stopped.end = end;
+            assert_eq!(verdict(&stopped), code, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_guest_says_cannot_steer_the_terminal() {
+        let text = describe("a/b", &seen(&[CaseStatus::Fail]));
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text}");
+        assert!(text.contains("FAIL") && text.ends_with("bad\n"), "{text}");
+    }
+
+    #[test]
+    fn a_directory_with_something_in_it_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Place::new(Some(dir.path())).is_ok());
+        std::fs::write(dir.path().join("x"), "").unwrap();
+        assert!(Place::new(Some(dir.path())).is_err());
+    }
+}
