@@ -49,6 +49,10 @@ pub const JSON_BODY_BYTES: usize = 1 << 20;
 pub const CHUNK_BYTES: usize = 8 << 20;
 /// Head of a log that is kept, bytes.
 pub const LOG_HEAD_BYTES: u64 = 64 << 20;
+/// Last bytes of a log that are kept when there are more.
+pub const LOG_TAIL_BYTES: u64 = 1 << 20;
+/// A whole log: head, a line that says what is missing, tail.
+pub const LOG_BYTES: u64 = LOG_HEAD_BYTES + 4096 + LOG_TAIL_BYTES;
 /// One artefact, bytes.
 pub const ARTEFACT_BYTES: u64 = 512 << 20;
 /// Patches of one job: count.

@@ -34,7 +34,7 @@ pub struct Store {
     artefacts: PathBuf,
     logs: PathBuf,
     artefact_bytes: u64,
-    log_head: u64,
+    log_bytes: u64,
 }
 
 impl Store {
@@ -44,14 +44,14 @@ impl Store {
             artefacts: data.as_ref().join("artefacts"),
             logs: data.as_ref().join("logs"),
             artefact_bytes: limits::ARTEFACT_BYTES,
-            log_head: limits::LOG_HEAD_BYTES,
+            log_bytes: limits::LOG_BYTES,
         }
     }
 
     /// The same with other limits, for drills.
-    pub fn with_limits(mut self, artefact_bytes: u64, log_head: u64) -> Self {
+    pub fn with_limits(mut self, artefact_bytes: u64, log_bytes: u64) -> Self {
         self.artefact_bytes = artefact_bytes;
-        self.log_head = log_head;
+        self.log_bytes = log_bytes;
         self
     }
 
@@ -103,7 +103,7 @@ impl Store {
     /// Adds `bytes` at `offset` of a log and tells the next offset wanted.
     ///
     /// Bytes that are already there are compared, not written, so a repeated request is
-    /// harmless. What lies beyond the head limit is accepted and dropped.
+    /// harmless. What lies beyond the limit is accepted and dropped.
     pub async fn append_log(
         &self,
         attempt: i64,
@@ -113,8 +113,8 @@ impl Store {
         bytes: &[u8],
     ) -> Result<u64, StoreError> {
         let path = self.log_path(attempt, epoch, name)?;
-        let (head, bytes) = (self.log_head, bytes.to_vec());
-        blocking(move || append(&path, head, offset, &bytes)).await
+        let (most, bytes) = (self.log_bytes, bytes.to_vec());
+        blocking(move || append(&path, most, offset, &bytes)).await
     }
 
     /// At most `length` bytes of a log from `offset`, and the size of the whole; a log
@@ -180,7 +180,7 @@ async fn blocking<T: Send + 'static>(
         .map_err(|e| StoreError::Io(io::Error::other(e)))?
 }
 
-fn append(path: &Path, head: u64, offset: u64, bytes: &[u8]) -> Result<u64, StoreError> {
+fn append(path: &Path, most: u64, offset: u64, bytes: &[u8]) -> Result<u64, StoreError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
@@ -194,7 +194,7 @@ fn append(path: &Path, head: u64, offset: u64, bytes: &[u8]) -> Result<u64, Stor
     let end = offset
         .checked_add(bytes.len() as u64)
         .ok_or(StoreError::Gap { expected: size })?;
-    if offset > size && size < head {
+    if offset > size && size < most {
         return Err(StoreError::Gap { expected: size });
     }
     let known = usize::try_from(size.saturating_sub(offset))
@@ -209,7 +209,7 @@ fn append(path: &Path, head: u64, offset: u64, bytes: &[u8]) -> Result<u64, Stor
             return Err(StoreError::Conflict { offset });
         }
     }
-    let room = usize::try_from(head.saturating_sub(size)).unwrap_or(usize::MAX);
+    let room = usize::try_from(most.saturating_sub(size)).unwrap_or(usize::MAX);
     let new = &new[..new.len().min(room)];
     if !new.is_empty() {
         file.write_all(new)?;

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use firstbad_api::limits::LOG_HEAD_BYTES;
+use firstbad_api::limits::{LOG_HEAD_BYTES, LOG_TAIL_BYTES};
 
-/// Tail of a log that is kept when the head is full, bytes.
-const TAIL_BYTES: usize = 1 << 20;
+/// [`LOG_TAIL_BYTES`] as a length in memory.
+const TAIL_BYTES: usize = LOG_TAIL_BYTES as usize;
 
 /// A log file: the first 64 MiB and the last 1 MiB of what was written.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use super::crash::Detector;
 use super::frames::{Frames, Step};
 
 /// End of a log that is kept when its middle is dropped, bytes.
-const TAIL_BYTES: usize = 1 << 20;
+const TAIL_BYTES: usize = firstbad_api::limits::LOG_TAIL_BYTES as usize;
 /// Bytes taken from a port before the other has its turn.
 const TURN: usize = 4 << 20;
 /// Pieces by which the part of a flood that was read is given back to the disk, bytes.
