@@ -12,6 +12,7 @@ mod plan;
 mod posterior;
 mod range;
 mod runs;
+pub mod search;
 mod testable;
 
 pub use fixedbitset::FixedBitSet;

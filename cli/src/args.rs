@@ -75,6 +75,8 @@ pub enum Command {
     },
     /// Run one suite on a kernel image, on this machine alone: no server, no database.
     RunSuite(RunSuiteArgs),
+    #[command(flatten)]
+    Search(crate::search::SearchCommand),
     /// Stop a job; what it has observed stays.
     Cancel {
         /// Number or page address of the job.

@@ -12,6 +12,7 @@ mod input;
 mod log;
 mod place;
 mod run_suite;
+mod search;
 mod show;
 mod submit;
 mod text;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Server(args) => daemon::server(args),
         Command::Worker(args) => daemon::worker(&cli.common, args),
+        Command::Search(command) => search::run(command),
         _ => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -72,8 +74,8 @@ async fn command(cli: &Cli) -> Done {
         Command::RunSuite(args) => run_suite::run(args).await,
         Command::Workers { json } => workers(common, *json).await,
         Command::Cancel { job } => cancel(common, job).await,
-        // `main` runs these on a runtime of their own.
-        Command::Server(_) | Command::Worker(_) => Ok(0),
+        // `main` runs these itself.
+        Command::Server(_) | Command::Worker(_) | Command::Search(_) => Ok(0),
     }
 }
 
