@@ -14,6 +14,7 @@ pub mod picture;
 pub mod repo;
 pub mod report;
 pub mod run;
+pub mod search;
 pub mod state;
 pub mod store;
 pub mod suites;

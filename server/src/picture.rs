@@ -16,11 +16,7 @@ use crate::judge::{Raw, Reference, judge};
 /// Runs at the end that shows the behaviour before it counts as deterministic.
 pub const FIRST_RUNS: u32 = 3;
 /// Runs there when the first ones disagree or show nothing.
-pub const CALIBRATION_RUNS: u32 = 12;
-/// Chance to miss the behaviour at a candidate.
-pub const MISS: f64 = 0.005;
-/// Chance to miss it at the culprit's parent.
-pub const VERIFY_MISS: f64 = 0.001;
+pub const CALIBRATION_RUNS: u32 = 20;
 /// Unusable runs after which a flaky candidate is given up.
 const UNUSABLE_RUNS: u32 = 3;
 
@@ -56,10 +52,11 @@ pub enum Standing {
 pub struct Calibration {
     /// Runs wanted at the end that shows it.
     pub wanted: u32,
-    /// Clean runs that make a candidate *absent*; `None` until enough is known.
-    pub needed: Option<u32>,
-    /// Clean runs wanted at the culprit's parents.
-    pub verify: u32,
+    /// Whether these are in and showed it.
+    pub known: bool,
+    /// Clean runs that make a candidate *absent* where every run tells the same.
+    pub needed: u32,
+    /// No run was clean at a revision that shows the behaviour.
     pub deterministic: bool,
 }
 
@@ -125,8 +122,8 @@ impl Picture {
             graph: Graph::new(parents)?,
             calibration: Calibration {
                 wanted: FIRST_RUNS,
-                needed: None,
-                verify: FIRST_RUNS,
+                known: false,
+                needed: 1,
                 deterministic: true,
             },
         };
@@ -209,36 +206,31 @@ impl Picture {
             return;
         };
         let (present, absent, _) = self.tally(end);
-        // One clean run anywhere the behaviour was seen makes it flaky everywhere.
-        let mut pooled = (0, 0);
-        for position in self.sites.keys() {
-            let (p, a, _) = self.tally(*position);
-            if p > 0 {
-                pooled = (pooled.0 + p, pooled.1 + a);
-            }
-        }
-        let deterministic = pooled.1 == 0 && absent == 0;
+        let (shown, all) = self.pooled();
+        let deterministic = shown == all && absent == 0;
         let wanted = match fixed {
             0 if deterministic => FIRST_RUNS,
             0 => CALIBRATION_RUNS,
             n => n,
         };
-        let known = present > 0 && present + absent >= wanted;
-        let clean = |miss: f64| {
-            if deterministic {
-                1
-            } else {
-                firstbad_bisect::runs_needed(pooled.0, pooled.0 + pooled.1, miss)
-            }
-        };
         self.calibration = Calibration {
             wanted,
-            needed: known.then(|| if fixed > 0 { fixed } else { clean(MISS) }),
-            verify: fixed
-                .max(FIRST_RUNS)
-                .max(if present > 0 { clean(VERIFY_MISS) } else { 0 }),
+            known: present > 0 && present + absent >= wanted,
+            needed: fixed.max(1),
             deterministic,
         };
+    }
+
+    /// `(shown, all)` runs at the revisions where the behaviour was seen.
+    pub fn pooled(&self) -> (u32, u32) {
+        let mut pooled = (0, 0);
+        for position in self.sites.keys() {
+            let (present, absent, _) = self.tally(*position);
+            if present > 0 {
+                pooled = (pooled.0 + present, pooled.1 + present + absent);
+            }
+        }
+        pooled
     }
 
     /// Where a revision stands now.
@@ -279,7 +271,11 @@ impl Picture {
                 }
             }));
         }
-        if self.calibration.needed.is_some_and(|n| absent >= n) {
+        let needed = match self.present_ends().contains(&position) {
+            true => self.calibration.wanted,
+            false => self.calibration.needed,
+        };
+        if absent >= needed {
             return Standing::Absent(why(|r| {
                 if let Raw::Absent(w) = r {
                     Some(w)
@@ -399,17 +395,6 @@ impl Picture {
             }
         }
         None
-    }
-
-    /// Probability that `positions` hold the answer, from every run of the job.
-    pub fn confidence(&self, nodes: &[Node]) -> f64 {
-        let bad = Node::try_from(self.bad()).unwrap_or_default();
-        let posterior =
-            firstbad_bisect::posterior(&self.graph, bad, &self.history(), &self.policy(1));
-        nodes
-            .iter()
-            .filter_map(|n| posterior.by_node.get(*n as usize))
-            .sum()
     }
 
     pub fn subject(&self, position: i32) -> &str {

@@ -14,7 +14,11 @@ use crate::error::AppError;
 use crate::judge::Raw;
 use crate::picture::{Picture, Standing};
 use crate::repo::{CommitInfo, RefInfo, RepoError};
+use crate::search::Inquiry;
 use crate::state::App;
+
+/// Chance that the answer is among the candidates shown as left.
+const NEARLY_SURE: f64 = 0.995;
 
 /// Bytes of a log from an offset.
 pub struct LogWindow {
@@ -185,6 +189,9 @@ fn remaining(picture: &Picture) -> (usize, usize) {
         .chain(picture.absent_ends())
         .filter(|p| picture.mark(*p).is_none())
         .count();
+    if !picture.calibration.deterministic {
+        return remaining_under_flakes(picture);
+    }
     match firstbad_bisect::plan(&picture.graph, bad, &picture.history(), &picture.policy(1)) {
         Ok(
             Plan::Probe {
@@ -196,6 +203,30 @@ fn remaining(picture: &Picture) -> (usize, usize) {
         Ok(Plan::Done(Found::Range { nodes })) => (nodes.len(), 0),
         Err(_) => (0, 0),
     }
+}
+
+/// The smallest set that holds the answer nearly surely, and the revisions still to test if they go
+/// on telling as much as those so far.
+fn remaining_under_flakes(picture: &Picture) -> (usize, usize) {
+    let Ok(inquiry) = Inquiry::new(picture, 1) else {
+        return (0, 0);
+    };
+    let chances = inquiry.chances();
+    let mut sorted: Vec<f64> = chances.culprit.values().copied().collect();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let mut held = 0.0;
+    let enough = sorted.iter().position(|p| {
+        held += p;
+        held >= NEARLY_SURE
+    });
+    let left = enough.map_or(sorted.len(), |last| last + 1);
+    let settled = picture.sites.len() as f64;
+    let told = (sorted.len() as f64).log2() - chances.entropy;
+    let more = match told > 1.0 {
+        true => (settled * chances.entropy / told).ceil() as usize,
+        false => sorted.len().ilog2() as usize,
+    };
+    (left, more.max(1))
 }
 
 fn count(picture: &Picture, cost: &mut Cost) {

@@ -3,10 +3,14 @@
 //! Everything is derived from rows each time, so a pass may stop anywhere and the
 //! next one goes on. A job that fails to advance does not keep the others waiting.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context;
 use firstbad_api::job::{Check, Find, Outcome, RevSubject};
 use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
 use firstbad_api::limits;
 use firstbad_api::observation::BuildObservation;
+use firstbad_bisect::search::{Answer, Decision, Ending, Purpose};
 use firstbad_bisect::{Found, Node, Plan};
 use sqlx::PgConnection;
 
@@ -14,12 +18,9 @@ use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
 use crate::picture::{CALIBRATION_RUNS, Picture, Standing};
+use crate::search::Inquiry;
 use crate::state::App;
-
-/// Probability wanted of a named culprit.
-const CONFIDENCE: f64 = 0.995;
-/// Runs added on the clean side, at most, to get there.
-const SURER_RUNS: u32 = 12;
+use crate::view;
 
 /// One pass over every open job.
 pub async fn tick(app: &App) -> anyhow::Result<()> {
@@ -102,6 +103,18 @@ impl Pass<'_> {
         if !self.ends_settled() {
             return Ok(None);
         }
+        // Where every run tells the same, sections by one run each are best, and skips leave exact
+        // ranges. The last word always belongs to the probabilities.
+        if self.picture.calibration.deterministic
+            && let Some(next) = self.section().await?
+        {
+            return Ok(next);
+        }
+        self.inquire().await
+    }
+
+    /// A search without flakes; `None` when one candidate is left.
+    async fn section(&mut self) -> anyhow::Result<Option<Option<Outcome>>> {
         let picture = self.picture;
         let bad = Node::try_from(picture.bad())?;
         let plan = firstbad_bisect::plan(
@@ -110,30 +123,95 @@ impl Pass<'_> {
             &picture.history(),
             &picture.policy(self.workers),
         );
+        let runs = picture.calibration.needed;
         match plan {
-            Err(contradiction) => Ok(Some(Outcome::Unresolved {
+            Err(contradiction) => Ok(Some(Some(Outcome::Unresolved {
                 why: contradiction.to_string(),
-            })),
+            }))),
             Ok(Plan::Probe { probes, left, .. }) => {
                 self.carry_on(&left).await?;
                 for probe in probes {
                     let position = i32::try_from(probe.node)?;
-                    self.drive(position, self.clean_runs(), &probe.reason)
-                        .await?;
+                    self.drive(position, runs, &probe.reason).await?;
                 }
-                Ok(None)
+                Ok(Some(None))
             }
             Ok(Plan::Wait { left, .. }) => {
                 self.carry_on(&left).await?;
-                Ok(None)
+                Ok(Some(None))
             }
-            Ok(Plan::Done(Found::Culprit { node })) => self.verify(node).await,
-            Ok(Plan::Done(Found::Range { nodes })) => Ok(Some(self.range(&nodes))),
+            Ok(Plan::Done(Found::Culprit { .. })) => Ok(None),
+            Ok(Plan::Done(Found::Range { nodes })) => {
+                let positions: Result<Vec<i32>, _> =
+                    nodes.iter().map(|n| i32::try_from(*n)).collect();
+                Ok(Some(Some(self.range(&positions?)?)))
+            }
         }
     }
 
-    fn clean_runs(&self) -> u32 {
-        self.picture.calibration.needed.unwrap_or(1)
+    /// The search under flakes: what it asks for, or its answer.
+    async fn inquire(&mut self) -> anyhow::Result<Option<Outcome>> {
+        let inquiry = Inquiry::new(self.picture, self.workers)?;
+        match inquiry.decide() {
+            Decision::Wait => Ok(None),
+            Decision::Start(probes) => {
+                let mut asked: BTreeMap<i32, (u32, String)> = BTreeMap::new();
+                for probe in probes {
+                    let reason = match probe.purpose {
+                        Purpose::Calibrate => "how often the end shows it".to_owned(),
+                        Purpose::Search => format!("tells {:.2} bits", probe.gain),
+                        Purpose::Verify => "verification".to_owned(),
+                    };
+                    let at = inquiry.position(probe.node);
+                    asked.entry(at).or_insert((0, reason)).0 += 1;
+                }
+                for (position, (more, reason)) in asked {
+                    let (_, _, unusable) = self.picture.tally(position);
+                    let site = self.picture.sites.get(&position);
+                    let begun = site.map_or(0, |s| s.tests.len());
+                    let runs = u32::try_from(begun)? + more - unusable;
+                    self.drive(position, runs, &reason).await?;
+                }
+                Ok(None)
+            }
+            Decision::Done(answer) => self.answered(&inquiry, &answer).map(Some),
+        }
+    }
+
+    fn answered(&self, inquiry: &Inquiry, answer: &Answer) -> anyhow::Result<Outcome> {
+        let positions: Vec<i32> = answer
+            .set
+            .iter()
+            .map(|(node, _)| inquiry.position(*node))
+            .collect();
+        let likeliest = positions.first().map_or("", |p| self.picture.rev(*p));
+        let surety = view::percent(answer.confidence);
+        Ok(match answer.ending {
+            Ending::Culprit => {
+                let node = answer.culprit.context("a culprit without a revision")?;
+                let parents = inquiry.parents(node);
+                self.culprit(inquiry.position(node), &parents, answer.confidence)
+            }
+            Ending::Range => return self.range(&positions),
+            Ending::NotReproduced => Outcome::NotReproduced {
+                why: format!(
+                    "chance explains the runs at the {} ({surety})",
+                    self.end_name(self.picture.bad())
+                ),
+                checks: self.end_checks(),
+            },
+            Ending::Multiple => Outcome::Unresolved {
+                why: format!(
+                    "no single commit explains the runs: several commits change the answer, or it \
+                     was repaired and broken again; the likeliest change is {likeliest} ({surety})"
+                ),
+            },
+            Ending::Unresolved => Outcome::Unresolved {
+                why: format!(
+                    "the runs allowed did not suffice; the likeliest commit is {likeliest} ({surety})"
+                ),
+            },
+        })
     }
 
     /// Goes on with candidates that have begun and still matter.
@@ -142,8 +220,12 @@ impl Pass<'_> {
             let position = i32::try_from(*node)?;
             let begun = self.picture.sites.contains_key(&position);
             if begun && self.picture.standing(position) == Standing::Running {
-                self.drive(position, self.clean_runs(), "still a candidate")
-                    .await?;
+                self.drive(
+                    position,
+                    self.picture.calibration.needed,
+                    "still a candidate",
+                )
+                .await?;
             }
         }
         Ok(())
@@ -163,7 +245,7 @@ impl Pass<'_> {
         for position in picture.absent_ends() {
             self.drive(
                 position,
-                self.clean_runs(),
+                self.picture.calibration.needed,
                 "end that should not show the behaviour",
             )
             .await?;
@@ -235,8 +317,7 @@ impl Pass<'_> {
     fn ends_settled(&self) -> bool {
         let picture = self.picture;
         let present = picture.present_ends().iter().all(|p| {
-            matches!(picture.standing(*p), Standing::Present(_))
-                && picture.calibration.needed.is_some()
+            matches!(picture.standing(*p), Standing::Present(_)) && picture.calibration.known
         });
         present
             && picture
@@ -289,65 +370,30 @@ impl Pass<'_> {
         checks
     }
 
-    /// Enough runs at the culprit and its parents; the outcome once all are in.
-    async fn verify(&mut self, node: Node) -> anyhow::Result<Option<Outcome>> {
+    /// Names a commit with its checks, or what is left when a check does not hold.
+    fn culprit(&self, position: i32, parents: &[i32], confidence: f64) -> Outcome {
         let picture = self.picture;
-        let position = i32::try_from(node)?;
-        let mut parents: Vec<i32> = picture
-            .graph
-            .parents(node)
-            .iter()
-            .map(|p| i32::try_from(*p))
-            .collect::<Result<_, _>>()?;
-        if picture.job.request.first_parent {
-            parents.truncate(1);
-        }
-        let parent_name = if parents.is_empty() {
-            "parent (the good end)"
-        } else {
-            "parent"
-        };
-        if parents.is_empty() {
-            parents = picture.goods();
-        }
         let culprit_shows = picture.find() == Find::Regression;
-        let calibration = picture.calibration;
-        let runs = |shows: bool| {
-            if shows {
-                calibration.wanted
-            } else {
-                calibration.verify
-            }
-        };
-        let mut waiting = false;
-        for (at, shows) in std::iter::once((position, culprit_shows))
-            .chain(parents.iter().map(|p| (*p, !culprit_shows)))
-        {
-            let (present, absent, _) = picture.tally(at);
-            if matches!(
-                picture.standing(at),
-                Standing::Unusable(_) | Standing::Held(_)
-            ) {
-                continue;
-            }
-            if present + absent < runs(shows) {
-                self.drive(at, runs(shows), "verification").await?;
-                waiting = true;
-            }
+        if position < 0 {
+            return Outcome::NotReproduced {
+                why: format!(
+                    "the {} shows the same as the {} ({})",
+                    self.end_name(position),
+                    self.end_name(picture.bad()),
+                    view::percent(confidence)
+                ),
+                checks: self.end_checks(),
+            };
         }
-        let clean = if culprit_shows {
-            parents.as_slice()
-        } else {
-            &[position]
+        let parent_name = match parents.iter().all(|p| *p < 0) {
+            true => "parent (the good end)",
+            false => "parent",
         };
-        if waiting || self.surer(node, clean).await? {
-            return Ok(None);
-        }
         let mut checks = self.end_checks();
         checks.push(self.check("culprit", position, culprit_shows));
         for parent in parents {
-            let mut check = self.check(parent_name, parent, !culprit_shows);
-            if let Standing::Unusable(why) = picture.standing(parent) {
+            let mut check = self.check(parent_name, *parent, !culprit_shows);
+            if let Standing::Unusable(why) = picture.standing(*parent) {
                 // The search ends only when a clean revision contains this parent.
                 check.passed = true;
                 check.detail = format!("{why}; contained in a revision that was tested clean");
@@ -355,60 +401,41 @@ impl Pass<'_> {
             checks.push(check);
         }
         let row = picture.revisions.get(&position);
-        let confidence = picture.confidence(&[node]);
         if checks.iter().any(|c| !c.passed) {
             // A parent that could not be judged: name what is left, never a guess.
-            return Ok(Some(Outcome::Range {
-                candidates: self.named(&[node]),
+            return Outcome::Range {
+                candidates: self.named(&[position]),
                 confidence,
                 checks,
-            }));
+            };
         }
-        Ok(Some(Outcome::Culprit {
+        Outcome::Culprit {
             rev: picture.rev(position).to_owned(),
             subject: picture.subject(position).to_owned(),
             author: row.map(|r| r.author.clone()).unwrap_or_default(),
             confidence,
             checks,
-        }))
+        }
     }
 
-    /// One more run on the clean side of the culprit (its parents; the fix itself) while the answer
-    /// is less sure than it should be: a clean run is what a rare failure can fake. False when it
-    /// is sure, or enough was tried.
-    async fn surer(&mut self, node: Node, clean: &[i32]) -> anyhow::Result<bool> {
-        let picture = self.picture;
-        if picture.job.request.runs > 0 || picture.confidence(&[node]) >= CONFIDENCE {
-            return Ok(false);
-        }
-        let most = picture.calibration.verify + SURER_RUNS;
-        let mut more = false;
-        for &at in clean {
-            let (present, absent, _) = picture.tally(at);
-            // Its runs end in a verdict: one that was not usable is not tried without end.
-            if matches!(picture.standing(at), Standing::Absent(_)) && present + absent < most {
-                self.drive(at, present + absent + 1, "to be surer").await?;
-                more = true;
-            }
-        }
-        Ok(more)
-    }
-
-    fn named(&self, nodes: &[Node]) -> Vec<RevSubject> {
-        let at = |n: &Node| i32::try_from(*n).unwrap_or(i32::MAX);
-        let name = |n: &Node| RevSubject {
-            rev: self.picture.rev(at(n)).to_owned(),
-            subject: self.picture.subject(at(n)).to_owned(),
+    fn named(&self, positions: &[i32]) -> Vec<RevSubject> {
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        let name = |at: &i32| RevSubject {
+            rev: self.picture.rev(*at).to_owned(),
+            subject: self.picture.subject(*at).to_owned(),
         };
-        nodes.iter().map(name).collect()
+        positions.iter().map(name).collect()
     }
 
-    fn range(&self, nodes: &[Node]) -> Outcome {
-        Outcome::Range {
-            candidates: self.named(nodes),
-            confidence: self.picture.confidence(nodes),
+    fn range(&self, positions: &[i32]) -> anyhow::Result<Outcome> {
+        let chances = Inquiry::new(self.picture, 1)?.chances().culprit;
+        let confidence = positions.iter().filter_map(|p| chances.get(p)).sum();
+        Ok(Outcome::Range {
+            candidates: self.named(positions),
+            confidence,
             checks: self.end_checks(),
-        }
+        })
     }
 
     /// Makes sure that a revision is built and has its runs, a few at a time.
