@@ -20,7 +20,16 @@ pub struct UploadQuery {
     /// Artefact only: SHA-256 of the body, lower-case hex.
     #[serde(default)]
     pub sha256: String,
+    /// Artefact only: the body is empty, the file is taken from what the store
+    /// has under this hash; refused as `unknown-artefact` when it has none.
+    #[serde(default)]
+    pub known: bool,
 }
+
+/// The part of an initramfs that runs with the same programs share.
+pub const INITRAMFS_BASE: &str = "initramfs-base.cpio";
+/// The part of an initramfs that is of one run; the two parts one after the other are the whole.
+pub const INITRAMFS_RUN: &str = "initramfs-run.cpio";
 
 /// One stored file of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

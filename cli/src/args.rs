@@ -73,6 +73,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run a recorded test again, byte for byte; exit 0 only if it was identical.
+    Replay(ReplayArgs),
     /// Run one suite on a kernel image, on this machine alone: no server, no database.
     RunSuite(RunSuiteArgs),
     #[command(flatten)]
@@ -276,6 +278,27 @@ pub enum Base {
 pub enum Mode {
     Exact,
     Real,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Number or page address of the attempt.
+    pub attempt: String,
+    /// Stop before the first instruction and wait for gdb.
+    #[arg(long)]
+    pub gdb: bool,
+    /// Only print a shell script that does it with curl and QEMU alone.
+    #[arg(long, conflicts_with_all = ["gdb", "dir"])]
+    pub print: bool,
+    /// Keep console, initramfs and kernel here [default: nothing is kept].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Longest time of the whole run, wall clock.
+    #[arg(long, value_name = "SECONDS", default_value_t = firstbad_api::limits::TEST_DEADLINE_S)]
+    pub deadline: u64,
+    /// Where the static PID 1 of the virtual machines is [default: beside this program].
+    #[arg(long, env = "FIRSTBAD_GUEST_DIR", value_name = "DIR")]
+    pub guest_dir: Option<PathBuf>,
 }
 
 /// Exit codes as `git bisect run` wants them: 0 good, 1 bad, 125 skip, 128 our own failure.

@@ -139,6 +139,31 @@ impl Client {
         })
     }
 
+    /// The bytes of an answer, at most `limit` of them.
+    pub async fn bytes(&self, path: &str, limit: u64) -> Result<Vec<u8>, Fail> {
+        let mut response = self.send(self.request(Method::GET, path)).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > limit {
+                return Err(Fail::Data(format!("{path} has more than {limit} bytes")));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// All that is stored of a log.
+    pub async fn whole_log(&self, attempt: i64, name: &str) -> Result<Vec<u8>, Fail> {
+        let mut bytes = Vec::new();
+        loop {
+            let piece = self.log(attempt, name, bytes.len() as u64).await?;
+            bytes.extend_from_slice(&piece.bytes);
+            if piece.bytes.is_empty() || bytes.len() as u64 >= piece.total {
+                return Ok(bytes);
+            }
+        }
+    }
+
     /// Repeats `ask` while the server cannot be reached or is starting, for at
     /// most the patience given on the command line; `say` hears of it once per outage.
     pub async fn patiently<T, F, S>(&self, mut ask: F, mut say: S) -> Result<T, Fail>

@@ -11,6 +11,7 @@ mod fail;
 mod input;
 mod log;
 mod place;
+mod replay;
 mod run_suite;
 mod search;
 mod show;
@@ -71,6 +72,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Report { job } => report(common, job).await,
         Command::Jobs(args) => jobs(common, args).await,
         Command::Attempts(args) => attempts::run(common, args).await,
+        Command::Replay(args) => replay::run(common, args).await,
         Command::RunSuite(args) => run_suite::run(args).await,
         Command::Workers { json } => workers(common, *json).await,
         Command::Cancel { job } => cancel(common, job).await,

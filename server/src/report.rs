@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
+use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Find, Job, Outcome};
 use firstbad_api::observation::TestObservation;
 
@@ -29,15 +31,28 @@ pub async fn for_job(app: &App, id: i64) -> Result<Option<String>, AppError> {
         .find(|t| t.verdict == "bad")
         .map(|t| t.attempt);
     let run = match failing {
-        Some(id) => view::attempt(app, id).await?.and_then(|a| a.observation),
+        Some(id) => view::attempt(app, id).await?.and_then(Shown::of),
         None => None,
     };
-    let run = run.and_then(|o| serde_json::from_value(o).ok());
     Ok(Some(text(&job, culprit.as_ref(), run.as_ref())))
 }
 
+/// A run that showed the behaviour.
+pub struct Shown {
+    attempt: Attempt,
+    seen: TestObservation,
+}
+
+impl Shown {
+    /// `None` for an attempt that is no finished test of this version.
+    pub fn of(attempt: Attempt) -> Option<Shown> {
+        let seen = serde_json::from_value(attempt.observation.clone()?).ok()?;
+        Some(Shown { attempt, seen })
+    }
+}
+
 /// Renders a report from a job, its culprit's commit and one run that showed the behaviour.
-pub fn text(job: &Job, culprit: Option<&CommitInfo>, run: Option<&TestObservation>) -> String {
+pub fn text(job: &Job, culprit: Option<&CommitInfo>, run: Option<&Shown>) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut out, job, culprit, run);
@@ -48,7 +63,7 @@ fn write(
     out: &mut String,
     job: &Job,
     culprit: Option<&CommitInfo>,
-    run: Option<&TestObservation>,
+    run: Option<&Shown>,
 ) -> std::fmt::Result {
     let tag = if job.request.find == Find::Fix {
         "FIXED"
@@ -108,12 +123,26 @@ fn write(
     )
 }
 
-fn reproduce(out: &mut String, run: &TestObservation) -> std::fmt::Result {
-    writeln!(
-        out,
-        "\nTo reproduce (IMAGE and INITRAMFS are artefacts of the run, seed {}):",
-        run.run.seed
-    )?;
+fn reproduce(out: &mut String, shown: &Shown) -> std::fmt::Result {
+    let Shown { attempt, seen: run } = shown;
+    if run.run.accel == "tcg-exact" {
+        writeln!(out, "\nTo reproduce, byte for byte:")?;
+        writeln!(out, "  firstbad replay {}", attempt.id)?;
+        writeln!(out, "or, with the files of this server and QEMU alone:")?;
+    } else {
+        writeln!(out, "\nTo reproduce:")?;
+    }
+    let address = |sha256: &str| format!("/api/v1/artefacts/{sha256}");
+    writeln!(out, "  IMAGE is {}", address(&run.run.image_sha256))?;
+    let part = |name: &str| attempt.artefacts.iter().find(|a| a.name == name);
+    if let (Some(base), Some(own)) = (part(INITRAMFS_BASE), part(INITRAMFS_RUN)) {
+        writeln!(
+            out,
+            "  INITRAMFS is {} and after it {}",
+            address(&base.sha256),
+            address(&own.sha256)
+        )?;
+    }
     writeln!(
         out,
         "  {}",

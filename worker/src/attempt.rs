@@ -203,6 +203,9 @@ impl Attempt<'_> {
         self.stages
             .leave(result.observation.boot == BootOutcome::Up);
         self.stages.enter("upload");
+        for part in &result.initramfs_parts {
+            self.upload(part.name, &part.sha256, &part.path).await?;
+        }
         self.upload_results(&result.observation).await?;
         Ok(Finish::Test {
             observation: result.observation,

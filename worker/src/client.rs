@@ -26,6 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(30);
 /// One upload or download.
 const TRANSFER: Duration = Duration::from_secs(600);
+/// Files from this size on are offered before they are sent, bytes.
+const OFFERED_BYTES: u64 = 64 << 10;
 
 /// Why a request did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -150,7 +152,8 @@ impl Client {
         .await
     }
 
-    /// Stores a whole file; its SHA-256 is checked by the server.
+    /// Stores a whole file, sent only if the server does not have it; its SHA-256 is
+    /// checked by the server.
     pub async fn put_artefact(
         &self,
         fence: &Fence,
@@ -158,6 +161,10 @@ impl Client {
         sha256: &str,
         path: &std::path::Path,
     ) -> Result<(), ClientError> {
+        let size = std::fs::metadata(path).map_or(0, |m| m.len());
+        if size >= OFFERED_BYTES && self.offer(fence, name, sha256).await? {
+            return Ok(());
+        }
         let query = upload_query(fence, name, 0, sha256);
         retried(Duration::from_secs(120), || async {
             let file = tokio::fs::File::open(path)
@@ -169,6 +176,23 @@ impl Client {
                 .map(drop)
         })
         .await
+    }
+
+    /// Whether the server has this file already; then it is an artefact of the attempt too.
+    async fn offer(&self, fence: &Fence, name: &str, sha256: &str) -> Result<bool, ClientError> {
+        let query = UploadQuery {
+            known: true,
+            ..upload_query(fence, name, 0, sha256)
+        };
+        let offered = retried(Duration::from_secs(120), || async {
+            let request = self.request(Method::PUT, "/api/v1/attempts/artefact", TRANSFER);
+            self.send(request.query(&query)).await.map(drop)
+        });
+        match offered.await {
+            Ok(()) => Ok(true),
+            Err(ClientError::Refused(problem)) if problem.kind == "unknown-artefact" => Ok(false),
+            Err(other) => Err(other),
+        }
     }
 
     /// Begins the download of a stored file.
@@ -251,6 +275,7 @@ fn upload_query(fence: &Fence, name: &str, offset: u64, sha256: &str) -> UploadQ
         name: name.to_owned(),
         offset,
         sha256: sha256.to_owned(),
+        known: false,
     }
 }
 

@@ -13,7 +13,7 @@ use firstbad_api::observation::{BootOutcome, CaseStatus, CrashKind, RunEnd, Test
 use firstbad_api::suite::{CaseSpec, SuiteBundle, SuiteFile, SuiteSpec};
 use firstbad_worker::error::InfraError;
 use firstbad_worker::sandbox::Sandbox;
-use firstbad_worker::vm::{Accel, Progress, RunResult, Vm, VmConfig, run_test};
+use firstbad_worker::vm::{self, Accel, Progress, Recorded, RunResult, Vm, VmConfig, run_test};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -150,15 +150,19 @@ fn shipped(name: &str) -> SuiteBundle {
         .join("../suites")
         .join(name);
     let text = std::fs::read_to_string(dir.join("suite.toml")).unwrap();
-    let mut files: Vec<SuiteFile> = std::fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_name() != "suite.toml")
-        .map(|entry| SuiteFile {
-            path: entry.file_name().into_string().unwrap(),
-            content: std::fs::read_to_string(entry.path()).unwrap(),
-        })
-        .collect();
+    let mut files: Vec<SuiteFile> = Vec::new();
+    for (dir, inside) in [(dir.clone(), ""), (dir.join("../lib"), "lib/")] {
+        let entries = std::fs::read_dir(dir).into_iter().flatten();
+        for entry in entries.map(|entry| entry.unwrap()) {
+            let name = entry.file_name().into_string().unwrap();
+            if name != "suite.toml" {
+                files.push(SuiteFile {
+                    path: format!("{inside}{name}"),
+                    content: std::fs::read_to_string(entry.path()).unwrap(),
+                });
+            }
+        }
+    }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     bundle(toml::from_str(&text).unwrap(), files)
 }
@@ -216,6 +220,33 @@ async fn good_and_failing_cases_and_the_same_bytes_again() {
     assert_eq!(
         again.observation, first.observation,
         "the console's hash is in it"
+    );
+    let parts: Vec<PathBuf> = first
+        .initramfs_parts
+        .iter()
+        .map(|part| part.path.clone())
+        .collect();
+    let recorded = Recorded {
+        run: &first.observation.run,
+        image: &lab.image,
+        initramfs: &parts,
+        deadline: Duration::from_secs(600),
+        gdb: false,
+    };
+    let dir = tempfile::tempdir_in(lab.dir.path()).unwrap();
+    let never = CancellationToken::new();
+    let third = vm::replay(&lab.vm, &recorded, dir.path(), &never).await;
+    assert_eq!(third.unwrap().observation, first.observation);
+    let short = Recorded {
+        initramfs: &parts[1..],
+        ..recorded
+    };
+    let dir = tempfile::tempdir_in(lab.dir.path()).unwrap();
+    let refused = vm::replay(&lab.vm, &short, dir.path(), &never).await;
+    let refused = refused.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("the initramfs has the SHA-256"),
+        "{refused}"
     );
     let replayed = replay(&lab, &first);
     assert_eq!(

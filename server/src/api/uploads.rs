@@ -105,6 +105,19 @@ pub async fn log(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The size of a file the store has already; it was checked when it came.
+async fn stored(app: &App, sha256: &str) -> Result<u64, AppError> {
+    match tokio::fs::metadata(app.store.artefact_path(sha256)).await {
+        Ok(meta) => Ok(meta.len()),
+        Err(_) => Err(AppError::refused(
+            StatusCode::NOT_FOUND,
+            "unknown-artefact",
+            "/sha256",
+            "sha256: the store has no such file; send it",
+        )),
+    }
+}
+
 pub async fn artefact(
     State(app): State<App>,
     Query(query): Query<UploadQuery>,
@@ -113,14 +126,15 @@ pub async fn artefact(
     check_name(&query.name)?;
     let fence = fence(&query);
     check(&app, &fence, "artefact").await?;
-    let stream = body
-        .into_data_stream()
-        .map(|chunk| chunk.map_err(std::io::Error::other));
-    let bytes = app
-        .store
-        .put_artefact(&query.sha256, stream)
-        .await
-        .map_err(refused)?;
+    let bytes = if query.known {
+        stored(&app, &query.sha256).await?
+    } else {
+        let stream = body
+            .into_data_stream()
+            .map(|chunk| chunk.map_err(std::io::Error::other));
+        let put = app.store.put_artefact(&query.sha256, stream);
+        put.await.map_err(refused)?
+    };
     let mut tx = app.pool.begin().await?;
     if db::lease::hold(&mut tx, &fence).await? == Fenced::Stale {
         return Err(stale(&app, &fence, "artefact").await);

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use firstbad_api::artefact::UploadQuery;
 use firstbad_api::job::{Created, Job};
 use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Work};
 use firstbad_api::limits::Timing;
@@ -94,6 +95,22 @@ impl TestServer {
         request
             .bearer_auth(&self.worker_token)
             .json(body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    pub async fn worker_put(
+        &self,
+        path: &str,
+        query: &UploadQuery,
+        body: &'static [u8],
+    ) -> reqwest::Response {
+        let request = self.http.put(format!("{}/api/v1{path}", self.url));
+        request
+            .query(query)
+            .bearer_auth(&self.worker_token)
+            .body(body)
             .send()
             .await
             .unwrap()

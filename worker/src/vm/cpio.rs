@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 const MTIME: u32 = 1_735_689_600;
 /// The kernel reads concatenated archives when each begins on a 4 byte boundary.
 const BLOCK: usize = 512;
+/// The magic and thirteen numbers of eight digits.
+const HEADER: usize = 6 + 13 * 8;
 
 enum Node {
     Dir,
@@ -75,6 +77,28 @@ impl Archive {
         entry(&mut out, 0, 0, 1, (0, 0), "TRAILER!!!", &[]);
         pad(&mut out, BLOCK);
         out
+    }
+}
+
+/// The content of a file in an archive made by [`Archive`]; hostile bytes give `None`.
+pub fn find<'a>(archive: &'a [u8], path: &str) -> Option<&'a [u8]> {
+    let mut at = 0;
+    loop {
+        let head = archive.get(at..at + HEADER)?;
+        let field = |n: usize| {
+            let digits = head.get(6 + 8 * n..14 + 8 * n)?;
+            usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        };
+        let (size, name) = (field(6)?, field(11)?);
+        let start = (at + HEADER + name).next_multiple_of(4);
+        let named = archive.get(at + HEADER..(at + HEADER + name).checked_sub(1)?)?;
+        if !head.starts_with(b"070701") || named == b"TRAILER!!!" {
+            return None;
+        }
+        if named == relative(path).as_bytes() {
+            return archive.get(start..start + size);
+        }
+        at = (start + size).next_multiple_of(4);
     }
 }
 
@@ -145,6 +169,20 @@ mod tests {
     fn the_order_of_adding_does_not_matter() {
         assert_eq!(sample(false).bytes(), sample(true).bytes());
         assert_eq!(sample(false).bytes().len() % 512, 0);
+    }
+
+    #[test]
+    fn a_file_is_found_again_and_nonsense_is_not_followed() {
+        let bytes = sample(true).bytes();
+        assert_eq!(find(&bytes, "/b/c/x"), Some(&b"one"[..]));
+        assert_eq!(find(&bytes, "/b/a"), Some(&b"three"[..]));
+        assert_eq!(find(&bytes, "/b/b"), None);
+        for cut in 0..bytes.len() {
+            let _no_panic = find(&bytes[..cut], "/b/c/x");
+            let mut wild = bytes.clone();
+            wild[cut] = b'f';
+            let _no_panic = find(&wild, "/nothing");
+        }
     }
 
     #[test]

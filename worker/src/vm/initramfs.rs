@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::guest::{GuestCase, GuestPlan, PLAN_PATH};
 use firstbad_api::lease::TestWork;
 use hmac::{Hmac, KeyInit, Mac};
@@ -44,10 +45,21 @@ pub struct Bases {
 pub struct Initramfs {
     pub path: PathBuf,
     pub sha256: String,
+    /// The archives it is made of, in order: name, hash, bytes.
+    pub parts: [Part; 2],
     /// What the guest signs its frames with.
     pub nonce: String,
     /// The cases it will run, in order.
     pub cases: Vec<String>,
+}
+
+/// One of the archives of an initramfs.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its name as an artefact.
+    pub name: &'static str,
+    pub sha256: String,
+    pub path: PathBuf,
 }
 
 impl Bases {
@@ -147,9 +159,19 @@ pub fn write(base: &Base, work: &TestWork, dir: &Path) -> Result<Initramfs, Infr
         .and_then(|()| file.write_all(&run))
         .context("cannot write the initramfs")?;
     let sha256 = hex::encode(base.hash.clone().chain_update(&run).finalize());
+    let part = |name: &'static str, bytes: &[u8], sha256: String| {
+        let path = dir.join(name);
+        std::fs::write(&path, bytes).context("cannot write the initramfs")?;
+        Ok::<_, InfraError>(Part { name, sha256, path })
+    };
+    let parts = [
+        part(INITRAMFS_BASE, &base.bytes, base.sha256.clone())?,
+        part(INITRAMFS_RUN, &run, hex::encode(Sha256::digest(&run)))?,
+    ];
     Ok(Initramfs {
         path,
         sha256,
+        parts,
         nonce,
         cases,
     })

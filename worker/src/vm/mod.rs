@@ -15,6 +15,7 @@ mod initramfs;
 mod machine;
 mod patience;
 mod qemu;
+mod replay;
 mod titles;
 mod tools;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use firstbad_api::lease::TestWork;
 use firstbad_api::limits::{BOOT_DEADLINE_S, SILENCE_S};
-use firstbad_api::observation::{BootOutcome, RunInputs, TestObservation};
+use firstbad_api::observation::{BootOutcome, RunEnd, RunInputs, TestObservation};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,15 +34,19 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Context, InfraError};
 use crate::sandbox::Sandbox;
 use canary::Trust;
-use console::Console;
+use console::{Console, Ended};
 use frames::Frames;
 pub use frames::Step as Progress;
+pub use initramfs::Part;
 use initramfs::{Bases, Initramfs};
 use machine::Times;
 use qemu::Engine;
+pub use replay::{Recorded, gdb_socket, replay};
 
 /// Time for the boot that proves or refutes KVM, seconds.
 const PROOF_S: u64 = 60;
+/// Name of the directory that the sandbox writes, in a run's own.
+const OUT: &str = "out";
 
 /// How the accelerator is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +96,8 @@ pub struct RunResult {
     pub console: PathBuf,
     /// What the guest was given; with the image it replays the run.
     pub initramfs: PathBuf,
+    /// The files that make up the initramfs, in order; none of a replay.
+    pub initramfs_parts: Vec<Part>,
     /// The second serial port: PID 1's frames.
     pub frames: PathBuf,
 }
@@ -148,7 +155,8 @@ pub async fn run_test(
     progress: mpsc::Sender<Progress>,
     cancel: CancellationToken,
 ) -> Result<RunResult, InfraError> {
-    let path = prepare_image(image, work, scratch).await?;
+    let copy = scratch.join("image");
+    let path = checked("kernel image", image, &work.image_sha256, copy).await?;
     let kernel = Image { path: &path, work };
     let mut engine = Engine::of(work.shape.mode, vm.trust() != Trust::No);
     if engine == Engine::Kvm && vm.trust() == Trust::Provisional {
@@ -212,8 +220,7 @@ async fn run_on(
             "the machine's shape has no CPU".to_owned(),
         ));
     }
-    let out = dir.join("out");
-    std::fs::create_dir_all(&out).context("cannot make the run's directory")?;
+    std::fs::create_dir_all(dir).context("cannot make the run's directory")?;
     let initramfs = prepare_initramfs(vm, work, dir).await?;
     let cmdline = qemu::cmdline(engine, &work.suite.spec.cmdline).map_err(InfraError::Failed)?;
     let argv = |image: &str, initramfs: &str| {
@@ -227,9 +234,93 @@ async fn run_on(
         )
     };
 
+    let files = Files {
+        image: kernel.path,
+        initramfs: &initramfs.path,
+        kvm: engine == Engine::Kvm,
+    };
+    let times = Times {
+        boot: vm.boot,
+        silence: vm.silence,
+        total: Duration::from_secs(work.deadline_s),
+    };
+    let frames = Frames::new(&initramfs.nonce, &initramfs.cases);
+    let args = argv(machine::IMAGE, machine::INITRAMFS);
+    let seen = boot(vm, &args, &files, frames, times, dir, progress, cancel).await?;
+    let mut whole = vec![qemu::PROGRAM.to_owned()];
+    whole.extend(argv("IMAGE", "INITRAMFS"));
+    let inputs = RunInputs {
+        image_sha256: work.image_sha256.clone(),
+        initramfs_sha256: initramfs.sha256,
+        cmdline,
+        qemu_version: vm.qemu_version.clone(),
+        accel: engine.name().to_owned(),
+        vcpus: work.shape.vcpus,
+        memory_mib: work.shape.memory_mib,
+        seed: work.seed,
+        argv: whole,
+    };
+    Ok(RunResult {
+        initramfs_parts: initramfs.parts.into(),
+        ..seen.result(inputs, initramfs.path)
+    })
+}
+
+/// What a machine is made of.
+struct Files<'a> {
+    image: &'a Path,
+    initramfs: &'a Path,
+    kvm: bool,
+}
+
+/// What a machine did.
+struct Seen {
+    boot: BootOutcome,
+    end: RunEnd,
+    ended: Ended,
+    /// Copies of the console and of the result port.
+    copies: [PathBuf; 2],
+}
+
+impl Seen {
+    fn result(self, run: RunInputs, initramfs: PathBuf) -> RunResult {
+        let [console, frames] = self.copies;
+        let ended = self.ended;
+        RunResult {
+            observation: TestObservation {
+                boot: self.boot,
+                end: self.end,
+                cases: ended.frames.cases,
+                crashes: ended.crashes,
+                stray_lines: ended.frames.stray_lines,
+                left: ended.frames.bye.unwrap_or_default(),
+                run,
+                console_sha256: ended.sha256,
+            },
+            console,
+            initramfs,
+            initramfs_parts: Vec::new(),
+            frames,
+        }
+    }
+}
+
+/// One machine from power-on to its end, its ports' files in `dir`.
+#[allow(clippy::too_many_arguments)] // each is one thing the machine needs
+async fn boot(
+    vm: &Vm,
+    args: &[String],
+    files: &Files<'_>,
+    frames: Frames,
+    times: Times,
+    dir: &Path,
+    progress: &mpsc::Sender<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Seen, InfraError> {
+    let out = dir.join(OUT);
+    std::fs::create_dir_all(&out).context("cannot make the run's directory")?;
     let ports = [qemu::CONSOLE, qemu::FRAMES].map(|name| out.join(name));
     let copies = console::copies(dir);
-    let frames = Frames::new(&initramfs.nonce, &initramfs.cases);
     let console = Console::open([&ports[0], &ports[1]], [&copies[0], &copies[1]], frames)
         .context("cannot make the ports' files")?;
     for path in [&ports[0], &ports[1], &out] {
@@ -239,74 +330,47 @@ async fn run_on(
     }
     let command = machine::command(
         &vm.sandbox,
-        &argv(machine::IMAGE, machine::INITRAMFS),
+        args,
         &[
-            (kernel.path, machine::IMAGE),
-            (&initramfs.path, machine::INITRAMFS),
+            (files.image, machine::IMAGE),
+            (files.initramfs, machine::INITRAMFS),
         ],
         &out,
-        engine == Engine::Kvm,
+        files.kvm,
     );
-    let times = Times {
-        boot: vm.boot,
-        silence: vm.silence,
-        total: Duration::from_secs(work.deadline_s),
-    };
     let (stop, panicked, ended) = machine::run(command, console, times, progress, cancel).await?;
     let (boot, end) = classify::outcome(stop, panicked, &ended.frames, &ended.crashes);
-    let mut whole = vec![qemu::PROGRAM.to_owned()];
-    whole.extend(argv("IMAGE", "INITRAMFS"));
-    let [console, frames] = copies;
-    Ok(RunResult {
-        observation: TestObservation {
-            boot,
-            end,
-            cases: ended.frames.cases,
-            crashes: ended.crashes,
-            stray_lines: ended.frames.stray_lines,
-            left: ended.frames.bye.unwrap_or_default(),
-            run: RunInputs {
-                image_sha256: work.image_sha256.clone(),
-                initramfs_sha256: initramfs.sha256,
-                cmdline,
-                qemu_version: vm.qemu_version.clone(),
-                accel: engine.name().to_owned(),
-                vcpus: work.shape.vcpus,
-                memory_mib: work.shape.memory_mib,
-                seed: work.seed,
-                argv: whole,
-            },
-            console_sha256: ended.sha256,
-        },
-        console,
-        initramfs: initramfs.path,
-        frames,
+    Ok(Seen {
+        boot,
+        end,
+        ended,
+        copies,
     })
 }
 
-/// A checked copy of the image that nobody else writes.
-async fn prepare_image(
-    image: &Path,
-    work: &TestWork,
-    scratch: &Path,
+/// A copy of a file that has the expected hash, which nobody else writes.
+async fn checked(
+    what: &str,
+    from: &Path,
+    sha256: &str,
+    to: PathBuf,
 ) -> Result<PathBuf, InfraError> {
-    let path = scratch.join("image");
-    let (from, to) = (image.to_owned(), path.clone());
-    let expected = work.image_sha256.clone();
+    let (what, from) = (what.to_owned(), from.to_owned());
+    let expected = sha256.to_owned();
     blocking(move || {
-        let data = std::fs::read(&from).context("cannot read the kernel image")?;
+        let data = std::fs::read(&from).context(format!("cannot read the {what}"))?;
         let sha256 = hex::encode(Sha256::digest(&data));
         if sha256 != expected {
             return Err(InfraError::Failed(format!(
-                "the kernel image has the SHA-256 {sha256}, expected {expected}"
+                "the {what} has the SHA-256 {sha256}, expected {expected}"
             )));
         }
         std::fs::write(&to, data)
             .and_then(|()| readable(&to))
-            .context("cannot copy the kernel image")
+            .context(format!("cannot copy the {what}"))?;
+        Ok(to)
     })
-    .await?;
-    Ok(path)
+    .await
 }
 
 async fn prepare_initramfs(vm: &Vm, work: &TestWork, dir: &Path) -> Result<Initramfs, InfraError> {

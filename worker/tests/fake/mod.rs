@@ -212,11 +212,18 @@ async fn artefact(
     State(fake): State<Fake>,
     Query(query): Query<UploadQuery>,
     body: Bytes,
-) -> StatusCode {
-    fake.books()
-        .artefacts
-        .insert(query.name, (query.sha256, body.to_vec()));
-    StatusCode::NO_CONTENT
+) -> Response {
+    let mut books = fake.books();
+    let known = |(sha256, bytes): &&(String, Vec<u8>)| {
+        query.known && *sha256 == query.sha256 && !bytes.is_empty()
+    };
+    let body = match books.artefacts.values().find(known) {
+        Some((_, bytes)) => bytes.clone(),
+        None if query.known => return problem(StatusCode::NOT_FOUND, "unknown-artefact"),
+        None => body.to_vec(),
+    };
+    books.artefacts.insert(query.name, (query.sha256, body));
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// `git http-backend` as a CGI program.
