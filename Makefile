@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo test up audit
+.PHONY: demo test up audit bench-determinism
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|fix|in-broken  KEEP=1
 demo:
@@ -12,6 +12,10 @@ test:
 # The server and worker of the demo, until Ctrl-C.
 up:
 	@scripts/up.sh
+
+# Exact runs, repeated: the same bytes? RUNS=20 SUITES='btrfs/smoke' KERNEL=bzImage
+bench-determinism:
+	@scripts/bench-determinism.sh
 
 # Known vulnerabilities and licences of the dependencies; needs cargo-deny.
 audit:
