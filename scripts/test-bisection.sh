@@ -118,7 +118,7 @@ trap finish EXIT
 # One more scenario than needed: the planter has no way to plant the short one alone.
 step 'plant the short history' "$DEMO" plant --source "$SOURCE" --dir "$PLANT" \
     --culprit direct-io --short
-up_start "$DATA"
+up_start "$DATA" --jobs 1
 step 'mirror the tree' tree_ready linux-demo "$PLANT/linux-demo.git"
 scenario_read "$PLANT/plan.json" short
 scenario_submit "${RANGE[@]}" "${SIGNAL[@]}" --title 'test: short history'

@@ -97,9 +97,10 @@ pub struct UpArgs {
     /// Start no worker on this machine.
     #[arg(long)]
     pub no_worker: bool,
-    /// Number of worker processes.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub jobs: u8,
+    /// Machines at once: one worker builds and tests, the others only test [default: one per
+    /// processor, as memory allows, at most 8].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: Option<u8>,
 }
 
 #[derive(Debug, Args)]

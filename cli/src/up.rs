@@ -27,6 +27,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 const FALSE_STARTS: u32 = 3;
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(30);
+/// Memory a machine may take, its disks included, KiB.
+const MACHINE_KIB: u64 = 4 << 20;
 /// Pause between two looks at the children.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -69,7 +71,7 @@ pub async fn run(args: &UpArgs) -> Done {
                 data.join("token").display()
             );
             if !args.no_worker {
-                workers = start_workers(&url, &data, args.jobs)?;
+                workers = start_workers(&url, &data, args.jobs.unwrap_or_else(machines_at_once))?;
             }
         }
     }
@@ -88,14 +90,15 @@ fn server_args(data: &Path, args: &UpArgs) -> Vec<String> {
 }
 
 /// The server writes a token for workers only beside its own.
+///
+/// One builds, with every processor; the others only run machines, which use one each.
 fn start_workers(url: &str, data: &Path, count: u8) -> Result<Vec<Service>, Fail> {
     let token = data.join("worker-token").display().to_string();
     let mut out = Vec::new();
     for n in 1..=count {
-        let name = if count == 1 {
-            "worker".to_string()
-        } else {
-            format!("worker-{n}")
+        let (name, kinds) = match n {
+            1 => ("worker".to_string(), "build,test"),
+            n => (format!("worker-{n}"), "test"),
         };
         let args = [
             "--server",
@@ -103,6 +106,8 @@ fn start_workers(url: &str, data: &Path, count: u8) -> Result<Vec<Service>, Fail
             "--token-file",
             &token,
             "worker",
+            "--kinds",
+            kinds,
             "--dir",
             &data.join(&name).display().to_string(),
         ];
@@ -111,6 +116,20 @@ fn start_workers(url: &str, data: &Path, count: u8) -> Result<Vec<Service>, Fail
         out.push(worker);
     }
     Ok(out)
+}
+
+/// One per processor, as long as each has memory for a machine and its disks.
+fn machines_at_once() -> u8 {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or(0);
+    let fit = kib / MACHINE_KIB;
+    u8::try_from(cpus.min(fit).min(8)).unwrap_or(1).max(1)
 }
 
 /// True when the server is ready for requests.

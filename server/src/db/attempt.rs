@@ -237,12 +237,14 @@ pub async fn newest_caps(
     .await
 }
 
-/// Live workers that take tests.
-pub async fn live_workers(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<i64> {
+/// Live workers that take attempts of this kind.
+pub async fn live_workers(conn: &mut PgConnection, ttl_ms: u64, kind: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "SELECT count(*) FROM worker WHERE seen_at > now() - make_interval(secs => $1)",
+        "SELECT count(*) FROM worker
+          WHERE seen_at > now() - make_interval(secs => $1) AND caps->'kinds' ? $2",
     )
     .bind(ttl_ms as f64 / 1000.0)
+    .bind(kind)
     .fetch_one(conn)
     .await
 }

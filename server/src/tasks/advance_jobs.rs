@@ -59,12 +59,13 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
         picture.job.toolset = Some(caps.0.toolset);
         picture.job.qemu_version = Some(caps.0.qemu_version);
     }
-    let workers =
-        usize::try_from(db::attempt::live_workers(&mut tx, app.timing.ttl_ms).await?).unwrap_or(1);
+    let builders = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "build").await?;
+    let testers = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "test").await?;
     let mut pass = Pass {
         picture: &picture,
         conn: &mut tx,
-        workers: workers.max(1),
+        builders: usize::try_from(builders)?.max(1),
+        testers: usize::try_from(testers)?.max(1),
         enqueued: 0,
     };
     let outcome = pass.step().await?;
@@ -91,7 +92,10 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
 struct Pass<'a> {
     picture: &'a Picture,
     conn: &'a mut PgConnection,
-    workers: usize,
+    /// Live workers that take builds: each new revision of a section needs one.
+    builders: usize,
+    /// Live workers that take tests.
+    testers: usize,
     enqueued: usize,
 }
 
@@ -121,7 +125,7 @@ impl Pass<'_> {
             &picture.graph,
             bad,
             &picture.history(),
-            &picture.policy(self.workers),
+            &picture.policy(self.builders),
         );
         let runs = picture.calibration.needed;
         match plan {
@@ -151,7 +155,7 @@ impl Pass<'_> {
 
     /// The search under flakes: what it asks for, or its answer.
     async fn inquire(&mut self) -> anyhow::Result<Option<Outcome>> {
-        let inquiry = Inquiry::new(self.picture, self.workers)?;
+        let inquiry = Inquiry::new(self.picture, self.testers)?;
         match inquiry.decide() {
             Decision::Wait => Ok(None),
             Decision::Start(probes) => {
@@ -461,7 +465,7 @@ impl Pass<'_> {
             .count();
         let more = target
             .saturating_sub(site.tests.len())
-            .min(self.workers.saturating_sub(open));
+            .min(self.testers.saturating_sub(open));
         for run in site.tests.len()..site.tests.len() + more {
             self.enqueue_test(position, run, signature, image_sha256, reason)
                 .await?;
