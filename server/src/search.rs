@@ -18,6 +18,8 @@ use crate::picture::{Picture, Site, Test};
 /// What a build costs beside a run. A constant, not what was measured: the same job makes the same
 /// probes on every machine.
 const BUILD_COST: f64 = 2.0;
+/// Chance wanted of a named commit, and of a range.
+pub const CONFIDENCE: f64 = 0.995;
 /// Runs after which a job ends with the best answer so far.
 const MAX_RUNS: u32 = 2000;
 /// Chance that a repaired revision behaves well, in a search for a fix.
@@ -103,6 +105,12 @@ impl Inquiry {
         parents.map(|p| self.position(*p)).collect()
     }
 
+    /// Chance that the culprit is among these.
+    pub fn chance(&self, positions: &[i32]) -> f64 {
+        let chances = self.chances().culprit;
+        positions.iter().filter_map(|p| chances.get(p)).sum()
+    }
+
     /// Chance of each revision to be the culprit.
     pub fn chances(&self) -> Chances {
         let chances = self.search.chances();
@@ -184,6 +192,7 @@ fn settings(picture: &Picture, workers: usize) -> Settings {
     };
     Settings {
         workers,
+        confidence: CONFIDENCE,
         calibration: picture.calibration.wanted,
         build_cost: BUILD_COST,
         max_runs: MAX_RUNS,

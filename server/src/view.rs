@@ -14,11 +14,8 @@ use crate::error::AppError;
 use crate::judge::Raw;
 use crate::picture::{Picture, Standing};
 use crate::repo::{CommitInfo, RefInfo, RepoError};
-use crate::search::Inquiry;
+use crate::search::{CONFIDENCE, Inquiry};
 use crate::state::App;
-
-/// Chance that the answer is among the candidates shown as left.
-const NEARLY_SURE: f64 = 0.995;
 
 /// Bytes of a log from an offset.
 pub struct LogWindow {
@@ -217,7 +214,7 @@ fn remaining_under_flakes(picture: &Picture) -> (usize, usize) {
     let mut held = 0.0;
     let enough = sorted.iter().position(|p| {
         held += p;
-        held >= NEARLY_SURE
+        held >= CONFIDENCE
     });
     let left = enough.map_or(sorted.len(), |last| last + 1);
     let settled = picture.sites.len() as f64;

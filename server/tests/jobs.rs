@@ -129,9 +129,15 @@ async fn what_cannot_be_tested_is_never_bad() {
             c.verdict
         );
     }
-    let Some(Outcome::Range { candidates, .. }) = ended.outcome else {
+    let Some(Outcome::Range {
+        candidates,
+        confidence,
+        ..
+    }) = ended.outcome
+    else {
         panic!("{:?}", ended.outcome);
     };
+    assert!(confidence >= 0.995, "{confidence}");
     let left: Vec<usize> = candidates.iter().map(|c| at(&revs, &c.rev)).collect();
     assert_eq!(left, [8, 9, 10, 11]);
 }

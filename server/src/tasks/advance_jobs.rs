@@ -10,7 +10,7 @@ use firstbad_api::job::{Check, Find, Outcome, RevSubject};
 use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
 use firstbad_api::limits;
 use firstbad_api::observation::BuildObservation;
-use firstbad_bisect::search::{Answer, Decision, Ending, Purpose};
+use firstbad_bisect::search::{Answer, Decision, Ending, Probe, Purpose};
 use firstbad_bisect::{Found, Node, Plan};
 use sqlx::PgConnection;
 
@@ -18,7 +18,7 @@ use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
 use crate::picture::{CALIBRATION_RUNS, Picture, Standing};
-use crate::search::Inquiry;
+use crate::search::{CONFIDENCE, Inquiry};
 use crate::state::App;
 use crate::view;
 
@@ -146,9 +146,18 @@ impl Pass<'_> {
             }
             Ok(Plan::Done(Found::Culprit { .. })) => Ok(None),
             Ok(Plan::Done(Found::Range { nodes })) => {
-                let positions: Result<Vec<i32>, _> =
-                    nodes.iter().map(|n| i32::try_from(*n)).collect();
-                Ok(Some(Some(self.range(&positions?)?)))
+                let positions: Vec<i32> = nodes
+                    .iter()
+                    .map(|n| i32::try_from(*n))
+                    .collect::<Result<_, _>>()?;
+                let inquiry = Inquiry::new(picture, self.testers)?;
+                if inquiry.chance(&positions) < CONFIDENCE
+                    && let Decision::Start(probes) = inquiry.decide()
+                {
+                    self.start(&inquiry, probes).await?;
+                    return Ok(Some(None));
+                }
+                Ok(Some(Some(self.range(&inquiry, &positions))))
             }
         }
     }
@@ -159,27 +168,32 @@ impl Pass<'_> {
         match inquiry.decide() {
             Decision::Wait => Ok(None),
             Decision::Start(probes) => {
-                let mut asked: BTreeMap<i32, (u32, String)> = BTreeMap::new();
-                for probe in probes {
-                    let reason = match probe.purpose {
-                        Purpose::Calibrate => "how often the end shows it".to_owned(),
-                        Purpose::Search => format!("tells {:.2} bits", probe.gain),
-                        Purpose::Verify => "verification".to_owned(),
-                    };
-                    let at = inquiry.position(probe.node);
-                    asked.entry(at).or_insert((0, reason)).0 += 1;
-                }
-                for (position, (more, reason)) in asked {
-                    let (_, _, unusable) = self.picture.tally(position);
-                    let site = self.picture.sites.get(&position);
-                    let begun = site.map_or(0, |s| s.tests.len());
-                    let runs = u32::try_from(begun)? + more - unusable;
-                    self.drive(position, runs, &reason).await?;
-                }
+                self.start(&inquiry, probes).await?;
                 Ok(None)
             }
             Decision::Done(answer) => self.answered(&inquiry, &answer).map(Some),
         }
+    }
+
+    async fn start(&mut self, inquiry: &Inquiry, probes: Vec<Probe>) -> anyhow::Result<()> {
+        let mut asked: BTreeMap<i32, (u32, String)> = BTreeMap::new();
+        for probe in probes {
+            let reason = match probe.purpose {
+                Purpose::Calibrate => "how often the end shows it".to_owned(),
+                Purpose::Search => format!("tells {:.2} bits", probe.gain),
+                Purpose::Verify => "verification".to_owned(),
+            };
+            let at = inquiry.position(probe.node);
+            asked.entry(at).or_insert((0, reason)).0 += 1;
+        }
+        for (position, (more, reason)) in asked {
+            let (_, _, unusable) = self.picture.tally(position);
+            let site = self.picture.sites.get(&position);
+            let begun = u32::try_from(site.map_or(0, |s| s.tests.len()))?;
+            self.drive(position, (begun + more).saturating_sub(unusable), &reason)
+                .await?;
+        }
+        Ok(())
     }
 
     fn answered(&self, inquiry: &Inquiry, answer: &Answer) -> anyhow::Result<Outcome> {
@@ -196,7 +210,7 @@ impl Pass<'_> {
                 let parents = inquiry.parents(node);
                 self.culprit(inquiry.position(node), &parents, answer.confidence)
             }
-            Ending::Range => return self.range(&positions),
+            Ending::Range => self.range(inquiry, &positions),
             Ending::NotReproduced => Outcome::NotReproduced {
                 why: format!(
                     "chance explains the runs at the {} ({surety})",
@@ -432,14 +446,12 @@ impl Pass<'_> {
         positions.iter().map(name).collect()
     }
 
-    fn range(&self, positions: &[i32]) -> anyhow::Result<Outcome> {
-        let chances = Inquiry::new(self.picture, 1)?.chances().culprit;
-        let confidence = positions.iter().filter_map(|p| chances.get(p)).sum();
-        Ok(Outcome::Range {
+    fn range(&self, inquiry: &Inquiry, positions: &[i32]) -> Outcome {
+        Outcome::Range {
             candidates: self.named(positions),
-            confidence,
+            confidence: inquiry.chance(positions),
             checks: self.end_checks(),
-        })
+        }
     }
 
     /// Makes sure that a revision is built and has its runs, a few at a time.
