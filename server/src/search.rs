@@ -105,6 +105,18 @@ impl Inquiry {
         parents.map(|p| self.position(*p)).collect()
     }
 
+    /// Of these revisions the one where another run tells most.
+    pub fn most_telling(&self, of: impl Iterator<Item = i32>) -> Option<i32> {
+        let gain: BTreeMap<i32, f64> = self
+            .positions
+            .iter()
+            .copied()
+            .zip(self.search.chances().gain)
+            .collect();
+        let told = of.filter_map(|p| gain.get(&p).map(|g| (p, *g)));
+        told.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(p, _)| p)
+    }
+
     /// Chance that the culprit is among these.
     pub fn chance(&self, positions: &[i32]) -> f64 {
         let chances = self.chances().culprit;

@@ -22,6 +22,9 @@ use crate::search::{CONFIDENCE, Inquiry};
 use crate::state::App;
 use crate::view;
 
+/// Runs of one revision, at most, to be surer of a range.
+const SURER_RUNS: u32 = 20;
+
 /// One pass over every open job.
 pub async fn tick(app: &App) -> anyhow::Result<()> {
     let mut conn = app.pool.acquire().await?;
@@ -151,15 +154,35 @@ impl Pass<'_> {
                     .map(|n| i32::try_from(*n))
                     .collect::<Result<_, _>>()?;
                 let inquiry = Inquiry::new(picture, self.testers)?;
-                if inquiry.chance(&positions) < CONFIDENCE
-                    && let Decision::Start(probes) = inquiry.decide()
-                {
-                    self.start(&inquiry, probes).await?;
+                if inquiry.chance(&positions) < CONFIDENCE && self.surer(&inquiry).await? {
                     return Ok(Some(None));
                 }
                 Ok(Some(Some(self.range(&inquiry, &positions))))
             }
         }
+    }
+
+    /// One more run around a range: where the search wants it, else at the tested revision where it
+    /// tells most. False when enough was tried.
+    async fn surer(&mut self, inquiry: &Inquiry) -> anyhow::Result<bool> {
+        match inquiry.decide() {
+            Decision::Start(probes) => self.start(inquiry, probes).await?,
+            Decision::Wait => {}
+            Decision::Done(_) => {
+                let picture = self.picture;
+                let tested = picture.sites.keys().copied().filter(|p| {
+                    let (present, absent, _) = picture.tally(*p);
+                    (1..SURER_RUNS).contains(&(present + absent))
+                });
+                let Some(position) = inquiry.most_telling(tested) else {
+                    return Ok(false);
+                };
+                let (present, absent, _) = picture.tally(position);
+                self.drive(position, present + absent + 1, "to be surer of the range")
+                    .await?;
+            }
+        }
+        Ok(true)
     }
 
     /// The search under flakes: what it asks for, or its answer.
