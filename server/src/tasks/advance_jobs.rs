@@ -5,22 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
-use firstbad_api::job::{Check, Find, Outcome, RevSubject};
+use firstbad_api::job::Outcome;
 use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
 use firstbad_api::limits;
 use firstbad_api::observation::BuildObservation;
-use firstbad_bisect::search::{Answer, Decision, Ending, Probe, Purpose};
+use firstbad_bisect::search::{Decision, Probe, Purpose};
 use firstbad_bisect::{Found, Node, Plan};
 use sqlx::PgConnection;
 
+use crate::answer;
 use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
-use crate::picture::{CALIBRATION_RUNS, Picture, Standing};
+use crate::picture::{Picture, Standing};
 use crate::search::{CONFIDENCE, Inquiry};
 use crate::state::App;
-use crate::view;
 
 /// Runs of one revision, at most, to be surer of a range.
 const SURER_RUNS: u32 = 20;
@@ -157,7 +156,7 @@ impl Pass<'_> {
                 if inquiry.chance(&positions) < CONFIDENCE && self.surer(&inquiry).await? {
                     return Ok(Some(None));
                 }
-                Ok(Some(Some(self.range(&inquiry, &positions))))
+                Ok(Some(Some(answer::range(picture, &inquiry, &positions))))
             }
         }
     }
@@ -194,7 +193,9 @@ impl Pass<'_> {
                 self.start(&inquiry, probes).await?;
                 Ok(None)
             }
-            Decision::Done(answer) => self.answered(&inquiry, &answer).map(Some),
+            Decision::Done(answer) => {
+                answer::of_the_search(self.picture, &inquiry, &answer).map(Some)
+            }
         }
     }
 
@@ -217,42 +218,6 @@ impl Pass<'_> {
                 .await?;
         }
         Ok(())
-    }
-
-    fn answered(&self, inquiry: &Inquiry, answer: &Answer) -> anyhow::Result<Outcome> {
-        let positions: Vec<i32> = answer
-            .set
-            .iter()
-            .map(|(node, _)| inquiry.position(*node))
-            .collect();
-        let likeliest = positions.first().map_or("", |p| self.picture.rev(*p));
-        let surety = view::percent(answer.confidence);
-        Ok(match answer.ending {
-            Ending::Culprit => {
-                let node = answer.culprit.context("a culprit without a revision")?;
-                let parents = inquiry.parents(node);
-                self.culprit(inquiry.position(node), &parents, answer.confidence)
-            }
-            Ending::Range => self.range(inquiry, &positions),
-            Ending::NotReproduced => Outcome::NotReproduced {
-                why: format!(
-                    "chance explains the runs at the {} ({surety})",
-                    self.end_name(self.picture.bad())
-                ),
-                checks: self.end_checks(),
-            },
-            Ending::Multiple => Outcome::Unresolved {
-                why: format!(
-                    "no single commit explains the runs: several commits change the answer, or it \
-                     was repaired and broken again; the likeliest change is {likeliest} ({surety})"
-                ),
-            },
-            Ending::Unresolved => Outcome::Unresolved {
-                why: format!(
-                    "the runs allowed did not suffice; the likeliest commit is {likeliest} ({surety})"
-                ),
-            },
-        })
     }
 
     /// Goes on with candidates that have begun and still matter.
@@ -291,68 +256,7 @@ impl Pass<'_> {
             )
             .await?;
         }
-        if let Some(lost) = picture.lost_user_symbols() {
-            return Ok(Some(Outcome::Unresolved {
-                why: format!(
-                    "config.fragment: {lost} after olddefconfig; a dependency is missing or the symbol is set by \
-                     another option: add what it depends on, or leave it out"
-                ),
-            }));
-        }
-        for position in picture
-            .present_ends()
-            .into_iter()
-            .chain(picture.absent_ends())
-        {
-            let name = self.end_name(position);
-            match picture.standing(position) {
-                Standing::Unusable(why) => {
-                    return Ok(Some(Outcome::Unresolved {
-                        why: format!("the {name} cannot be judged: {why}"),
-                    }));
-                }
-                Standing::Held(why) => {
-                    return Ok(Some(Outcome::Unresolved {
-                        why: format!("infrastructure: the {name} could not be tested: {why}"),
-                    }));
-                }
-                _ => {}
-            }
-        }
-        Ok(self.not_reproduced())
-    }
-
-    fn not_reproduced(&self) -> Option<Outcome> {
-        let picture = self.picture;
-        for position in picture.present_ends() {
-            let (present, absent, _) = picture.tally(position);
-            let wanted = if picture.job.request.runs > 0 {
-                picture.job.request.runs
-            } else {
-                CALIBRATION_RUNS
-            };
-            if present == 0 && absent >= wanted {
-                return Some(Outcome::NotReproduced {
-                    why: format!(
-                        "the {} does not show the behaviour in {absent} runs",
-                        self.end_name(position)
-                    ),
-                    checks: self.end_checks(),
-                });
-            }
-        }
-        for position in picture.absent_ends() {
-            if let Standing::Present(why) = picture.standing(position) {
-                return Some(Outcome::NotReproduced {
-                    why: format!(
-                        "the {} shows the behaviour too: {why}",
-                        self.end_name(position)
-                    ),
-                    checks: self.end_checks(),
-                });
-            }
-        }
-        None
+        Ok(answer::of_the_ends(picture))
     }
 
     fn ends_settled(&self) -> bool {
@@ -365,116 +269,6 @@ impl Pass<'_> {
                 .absent_ends()
                 .iter()
                 .all(|p| matches!(picture.standing(*p), Standing::Absent(_)))
-    }
-
-    fn end_name(&self, position: i32) -> String {
-        match (position == self.picture.bad(), self.picture.find()) {
-            (true, Find::Regression) => "bad end".to_owned(),
-            (true, Find::Fix) => "new end".to_owned(),
-            (false, Find::Regression) => "good end".to_owned(),
-            (false, Find::Fix) => "old end".to_owned(),
-        }
-    }
-
-    fn check(&self, name: &str, position: i32, present: bool) -> Check {
-        let (shown, clean, _) = self.picture.tally(position);
-        let total = shown + clean;
-        let passed = if present {
-            shown > 0
-        } else {
-            shown == 0 && clean > 0
-        };
-        let detail = if present {
-            format!("{shown} of {total} runs show it")
-        } else {
-            format!("{clean} of {total} runs are clean")
-        };
-        Check {
-            name: name.to_owned(),
-            passed,
-            detail,
-        }
-    }
-
-    fn end_checks(&self) -> Vec<Check> {
-        let picture = self.picture;
-        let mut checks = Vec::new();
-        for position in picture.goods() {
-            checks.push(self.check(
-                &self.end_name(position),
-                position,
-                picture.find() == Find::Fix,
-            ));
-        }
-        let bad = picture.bad();
-        checks.push(self.check(&self.end_name(bad), bad, picture.find() == Find::Regression));
-        checks
-    }
-
-    /// Names a commit with its checks, or what is left when a check does not hold.
-    fn culprit(&self, position: i32, parents: &[i32], confidence: f64) -> Outcome {
-        let picture = self.picture;
-        let culprit_shows = picture.find() == Find::Regression;
-        if position < 0 {
-            return Outcome::NotReproduced {
-                why: format!(
-                    "the {} shows the same as the {} ({})",
-                    self.end_name(position),
-                    self.end_name(picture.bad()),
-                    view::percent(confidence)
-                ),
-                checks: self.end_checks(),
-            };
-        }
-        let parent_name = match parents.iter().all(|p| *p < 0) {
-            true => "parent (the good end)",
-            false => "parent",
-        };
-        let mut checks = self.end_checks();
-        checks.push(self.check("culprit", position, culprit_shows));
-        for parent in parents {
-            let mut check = self.check(parent_name, *parent, !culprit_shows);
-            if let Standing::Unusable(why) = picture.standing(*parent) {
-                // The search ends only when a clean revision contains this parent.
-                check.passed = true;
-                check.detail = format!("{why}; contained in a revision that was tested clean");
-            }
-            checks.push(check);
-        }
-        let row = picture.revisions.get(&position);
-        if checks.iter().any(|c| !c.passed) {
-            // A parent that could not be judged: name what is left, never a guess.
-            return Outcome::Range {
-                candidates: self.named(&[position]),
-                confidence,
-                checks,
-            };
-        }
-        Outcome::Culprit {
-            rev: picture.rev(position).to_owned(),
-            subject: picture.subject(position).to_owned(),
-            author: row.map(|r| r.author.clone()).unwrap_or_default(),
-            confidence,
-            checks,
-        }
-    }
-
-    fn named(&self, positions: &[i32]) -> Vec<RevSubject> {
-        let mut positions = positions.to_vec();
-        positions.sort_unstable();
-        let name = |at: &i32| RevSubject {
-            rev: self.picture.rev(*at).to_owned(),
-            subject: self.picture.subject(*at).to_owned(),
-        };
-        positions.iter().map(name).collect()
-    }
-
-    fn range(&self, inquiry: &Inquiry, positions: &[i32]) -> Outcome {
-        Outcome::Range {
-            candidates: self.named(positions),
-            confidence: inquiry.chance(positions),
-            checks: self.end_checks(),
-        }
     }
 
     /// Makes sure that a revision is built and has its runs, a few at a time.
