@@ -144,6 +144,15 @@ pub struct RevSubject {
     pub subject: String,
 }
 
+/// A commit and its chance to be the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Likely {
+    pub rev: String,
+    pub subject: String,
+    /// Probability, 0..1.
+    pub chance: f64,
+}
+
 /// One check of the verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
@@ -223,6 +232,9 @@ pub struct Job {
     pub outcome: Option<Outcome>,
     pub cost: Cost,
     pub candidates: Vec<Candidate>,
+    /// The likeliest commits, most likely first, once both ends are known.
+    #[serde(default)]
+    pub likely: Vec<Likely>,
     /// Milliseconds spent by stage: `source`, `configure`, `build`, `boot`, `test`, `upload`.
     pub stage_ms: std::collections::BTreeMap<String, i64>,
     pub created_at: String,

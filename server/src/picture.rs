@@ -304,6 +304,15 @@ impl Picture {
         Standing::Running
     }
 
+    /// Whether both ends are known and differ.
+    pub fn ends_settled(&self) -> bool {
+        let shows = |p: &i32| matches!(self.standing(*p), Standing::Present(_));
+        let clean = |p: &i32| matches!(self.standing(*p), Standing::Absent(_));
+        self.calibration.known
+            && self.present_ends().iter().all(shows)
+            && self.absent_ends().iter().all(clean)
+    }
+
     /// The verdict in the search's terms: bad = new behaviour. `None` while open.
     pub fn mark(&self, position: i32) -> Option<Mark> {
         let mark = match self.standing(position) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use firstbad_api::attempt::Attempt;
-use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Outcome};
+use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Likely, Outcome};
 use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
@@ -14,8 +14,12 @@ use crate::error::AppError;
 use crate::judge::Raw;
 use crate::picture::{Picture, Standing};
 use crate::repo::{CommitInfo, RefInfo, RepoError};
-use crate::search::{CONFIDENCE, Inquiry};
+use crate::search::{CONFIDENCE, Chances, Inquiry};
 use crate::state::App;
+
+/// Likeliest commits shown, and the least chance of one.
+const LIKELY_SHOWN: usize = 8;
+const LIKELY_LEAST: f64 = 0.0005;
 
 /// Bytes of a log from an offset.
 pub struct LogWindow {
@@ -135,6 +139,7 @@ fn ended(row: &JobRow) -> Job {
         outcome,
         cost: Cost::default(),
         candidates: vec![],
+        likely: vec![],
         stage_ms: BTreeMap::new(),
         created_at: rfc3339(row.created_at),
         ended_at: row.ended_at.map(rfc3339),
@@ -165,7 +170,15 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         .filter(|p| picture.mark(**p).is_some())
         .count();
     job.step = settled;
-    let (left, more) = remaining(picture);
+    let chances = picture
+        .ends_settled()
+        .then(|| Inquiry::new(picture, 1).ok())
+        .flatten()
+        .map(|inquiry| inquiry.chances());
+    if let Some(chances) = &chances {
+        job.likely = likely(picture, chances);
+    }
+    let (left, more) = remaining(picture, chances.as_ref());
     if job.outcome.is_none() {
         job.left = left;
         job.steps = settled + more;
@@ -178,7 +191,7 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
 }
 
 /// Candidates left, and the revisions still to be tested as far as one can say.
-fn remaining(picture: &Picture) -> (usize, usize) {
+fn remaining(picture: &Picture, chances: Option<&Chances>) -> (usize, usize) {
     let bad = Node::try_from(picture.bad()).unwrap_or_default();
     let open_ends = picture
         .present_ends()
@@ -186,8 +199,8 @@ fn remaining(picture: &Picture) -> (usize, usize) {
         .chain(picture.absent_ends())
         .filter(|p| picture.mark(*p).is_none())
         .count();
-    if !picture.calibration.deterministic {
-        return remaining_under_flakes(picture);
+    if let Some(chances) = chances.filter(|_| !picture.calibration.deterministic) {
+        return remaining_under_flakes(picture, chances);
     }
     match firstbad_bisect::plan(&picture.graph, bad, &picture.history(), &picture.policy(1)) {
         Ok(
@@ -204,11 +217,7 @@ fn remaining(picture: &Picture) -> (usize, usize) {
 
 /// The smallest set that holds the answer nearly surely, and the revisions still to test if they go
 /// on telling as much as those so far.
-fn remaining_under_flakes(picture: &Picture) -> (usize, usize) {
-    let Ok(inquiry) = Inquiry::new(picture, 1) else {
-        return (0, 0);
-    };
-    let chances = inquiry.chances();
+fn remaining_under_flakes(picture: &Picture, chances: &Chances) -> (usize, usize) {
     let mut sorted: Vec<f64> = chances.culprit.values().copied().collect();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let mut held = 0.0;
@@ -224,6 +233,20 @@ fn remaining_under_flakes(picture: &Picture) -> (usize, usize) {
         false => sorted.len().ilog2() as usize,
     };
     (left, more.max(1))
+}
+
+fn likely(picture: &Picture, chances: &Chances) -> Vec<Likely> {
+    let mut sorted: Vec<(i32, f64)> = chances.culprit.iter().map(|(p, c)| (*p, *c)).collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let shown = sorted.iter().take(LIKELY_SHOWN);
+    shown
+        .filter(|(_, chance)| *chance >= LIKELY_LEAST)
+        .map(|(position, chance)| Likely {
+            rev: picture.rev(*position).to_owned(),
+            subject: picture.subject(*position).to_owned(),
+            chance: *chance,
+        })
+        .collect()
 }
 
 fn count(picture: &Picture, cost: &mut Cost) {

@@ -106,7 +106,7 @@ impl Pass<'_> {
         if let Some(outcome) = self.ends().await? {
             return Ok(Some(outcome));
         }
-        if !self.ends_settled() {
+        if !self.picture.ends_settled() {
             return Ok(None);
         }
         // Where every run tells the same, sections by one run each are best, and skips leave exact
@@ -257,18 +257,6 @@ impl Pass<'_> {
             .await?;
         }
         Ok(answer::of_the_ends(picture))
-    }
-
-    fn ends_settled(&self) -> bool {
-        let picture = self.picture;
-        let present = picture.present_ends().iter().all(|p| {
-            matches!(picture.standing(*p), Standing::Present(_)) && picture.calibration.known
-        });
-        present
-            && picture
-                .absent_ends()
-                .iter()
-                .all(|p| matches!(picture.standing(*p), Standing::Absent(_)))
     }
 
     /// Makes sure that a revision is built and has its runs, a few at a time.

@@ -143,6 +143,11 @@ pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
     format!("{} {noun}{s}", number(n))
 }
 
+/// A share of 1 as the width of a bar of 100.
+pub fn percentage(share: f64) -> String {
+    format!("{:.1}", (share * 100.0).clamp(0.0, 100.0))
+}
+
 /// A metric value without a tail of noise digits.
 pub fn value(v: f64) -> String {
     if v.abs() >= 1_000.0 || v == v.trunc() {
