@@ -63,6 +63,11 @@ pub enum Command {
         /// Number or page address of the job.
         job: String,
     },
+    /// Print a job as `git bisect log` tells it: `git bisect replay` takes it.
+    BisectLog {
+        /// Number or page address of the job.
+        job: String,
+    },
     /// Print one job, or list all.
     Jobs(JobsArgs),
     /// List the attempts of a job with their stages.
@@ -188,11 +193,14 @@ pub struct SubmitArgs {
     #[arg(long)]
     pub tree: String,
     /// Revisions without the problem (with `--find fix`: with it). At least one.
-    #[arg(long, required = true, num_args = 1.., value_name = "REV")]
+    #[arg(long, required_unless_present = "bisect_log", num_args = 1.., value_name = "REV")]
     pub good: Vec<String>,
     /// The revision with the problem (with `--find fix`: without it).
-    #[arg(long, value_name = "REV")]
-    pub bad: String,
+    #[arg(long, required_unless_present = "bisect_log", value_name = "REV")]
+    pub bad: Option<String>,
+    /// Go on where a `git bisect log` stands: its steps give the range, skips and paths.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["good", "bad", "paths", "first_parent"])]
+    pub bisect_log: Option<PathBuf>,
     /// `area/name` of the suite to run.
     #[arg(long)]
     pub suite: String,

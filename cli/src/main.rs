@@ -5,6 +5,7 @@
 
 mod args;
 mod attempts;
+mod bisect_log;
 mod client;
 mod daemon;
 mod fail;
@@ -69,7 +70,8 @@ async fn command(cli: &Cli) -> Done {
         Command::Submit(args) => submit::run(common, args).await,
         Command::Watch(args) => watch::run(common, args).await,
         Command::Log(args) => log::run(common, args).await,
-        Command::Report { job } => report(common, job).await,
+        Command::Report { job } => print(common, job, "report").await,
+        Command::BisectLog { job } => print(common, job, "bisect-log").await,
         Command::Jobs(args) => jobs(common, args).await,
         Command::Attempts(args) => attempts::run(common, args).await,
         Command::Replay(args) => replay::run(common, args).await,
@@ -81,11 +83,12 @@ async fn command(cli: &Cli) -> Done {
     }
 }
 
-async fn report(common: &Common, job: &str) -> Done {
+/// Prints a text about a job.
+async fn print(common: &Common, job: &str, what: &str) -> Done {
     let client = Client::new(common, Some(job))?;
     let id = client::id(job, "jobs")?;
-    let report = client.text(&format!("/api/v1/jobs/{id}/report")).await?;
-    println!("{}", text::lines(&report).trim_end());
+    let said = client.text(&format!("/api/v1/jobs/{id}/{what}")).await?;
+    println!("{}", text::lines(&said).trim_end());
     Ok(0)
 }
 

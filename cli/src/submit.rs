@@ -5,6 +5,7 @@ use firstbad_api::lease::{ConfigBase, RunMode};
 use firstbad_api::limits;
 
 use crate::args::{Base, Common, Find, Mode, SubmitArgs};
+use crate::bisect_log::{self, Stands};
 use crate::client::Client;
 use crate::fail::{Done, Fail};
 use crate::{input, show, watch};
@@ -58,10 +59,23 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         Some(path) => input::text(path, limits::CONFIG_BYTES)?,
         None => String::new(),
     };
+    let mut range = Stands {
+        good: args.good.clone(),
+        bad: args.bad.clone().unwrap_or_default(),
+        skip: vec![],
+        paths: args.paths.clone(),
+        first_parent: args.first_parent,
+    };
+    if let Some(path) = &args.bisect_log {
+        let text = input::text(path, limits::JSON_BODY_BYTES)?;
+        range = bisect_log::read(&text)
+            .map_err(|why| Fail::Data(format!("--bisect-log {}: {why}", path.display())))?;
+    }
+    range.skip.extend(args.skip.iter().cloned());
     Ok(NewJob {
         tree: args.tree.clone(),
-        good: args.good.clone(),
-        bad: args.bad.clone(),
+        good: range.good,
+        bad: range.bad,
         find: match args.find {
             Find::Regression => job::Find::Regression,
             Find::Fix => job::Find::Fix,
@@ -80,9 +94,9 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         vcpus: args.vcpus,
         runs: args.runs,
         seed: args.seed,
-        skip: args.skip.clone(),
-        paths: args.paths.clone(),
-        first_parent: args.first_parent,
+        skip: range.skip,
+        paths: range.paths,
+        first_parent: range.first_parent,
         fixups,
         title: args.title.clone(),
     })

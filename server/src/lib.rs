@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod api;
+pub mod bisect_log;
 pub mod db;
 pub mod error;
 pub mod git_http;

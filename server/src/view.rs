@@ -104,6 +104,15 @@ pub async fn commit(app: &App, tree: &str, rev: &str) -> Result<Option<CommitInf
     }
 }
 
+/// The job as `git bisect log` tells it; `None` when there is no such job.
+pub async fn bisect_log(app: &App, id: i64) -> Result<Option<String>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    let picture = Picture::load(&mut conn, id)
+        .await
+        .map_err(|e| AppError::Internal(format!("{e:#}")))?;
+    Ok(picture.map(|p| crate::bisect_log::render(&p)))
+}
+
 async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, AppError> {
     let picture = Picture::load(&mut *conn, id)
         .await

@@ -29,6 +29,7 @@ pub fn router(app: &App) -> Router<App> {
         .route("/jobs/{id}", get(reads::job))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/jobs/{id}/report", get(reads::report))
+        .route("/jobs/{id}/bisect-log", get(reads::bisect_log))
         .route("/attempts/{id}", get(reads::attempt))
         .route("/attempts/{id}/log/{name}", get(reads::log))
         .route("/artefacts/{sha256}", get(reads::artefact))

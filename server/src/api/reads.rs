@@ -40,6 +40,13 @@ pub async fn report(State(app): State<App>, Path(id): Path<i64>) -> Result<Respo
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
+/// What `git bisect replay` takes.
+pub async fn bisect_log(State(app): State<App>, Path(id): Path<i64>) -> Result<Response, AppError> {
+    let text = view::bisect_log(&app, id).await?;
+    let text = text.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
 pub async fn attempt(
     State(app): State<App>,
     Path(id): Path<i64>,
