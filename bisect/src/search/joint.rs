@@ -17,9 +17,18 @@ use std::collections::BTreeMap;
 /// Answers of up to this many runs are all looked at; of more, [`SAMPLES`] are drawn.
 const EXACT: usize = 7;
 const SAMPLES: usize = 64;
+/// Groups whose sums over ancestors are made in one pass.
+const GROUPS_PER_PASS: usize = 8;
+/// Revisions whose masses by group agree to this share of everything tell nearly the same: one of
+/// them stands for all, and the members of the [`REFINED`] best such sets are looked at one by one.
+const ALIKE: f64 = 1.0 / 256.0;
+/// Members of such a set that are looked at.
+const MEMBERS: usize = 256;
 /// Pieces whose inside is searched, best ends first.
 const REFINED: usize = 8;
 const EXCHANGES: usize = 4;
+/// With more parts than this the members are chosen again only once.
+const MANY_PARTS: usize = 4096;
 /// An exchange must raise the joint information by this share.
 const LEAST_RISE: f64 = 1e-3;
 
@@ -90,16 +99,20 @@ impl<'a> Joint<'a> {
     }
 
     fn exchange(&mut self, fixed: usize, chosen: &mut [Choice]) {
-        for _ in 0..EXCHANGES {
+        let rounds = match self.belief.pieces.len() > MANY_PARTS {
+            true => 1,
+            false => EXCHANGES,
+        };
+        for _ in 0..rounds {
             let mut rise = 0.0;
-            for i in 0..chosen.len() {
+            for (i, member) in chosen.iter_mut().enumerate() {
                 let own = self.pending.remove(fixed + i);
                 let view = View::new(self);
                 let before = view.gain_at(own.at) * (self.testable)(own.at);
                 match view.best().filter(|c| c.score > before + 1e-12) {
                     Some(better) => {
                         rise += better.score - before;
-                        chosen[i] = better;
+                        *member = better;
                         self.push(better.node);
                         if let Some(new) = self.pending.pop() {
                             self.pending.insert(fixed + i, new);
@@ -218,18 +231,26 @@ impl<'a> View<'a> {
         let mut before = vec![0.0; self.parts.len() * self.groups];
         let mut totals = vec![0.0; self.groups];
         totals[0] += self.joint.masses.none;
-        for g in 0..self.groups {
-            let mut segments = vec![[0.0]; layout.segments()];
+        for first in (0..self.groups).step_by(GROUPS_PER_PASS) {
+            let inside = |g: usize| (first..first + GROUPS_PER_PASS).contains(&g);
+            let mut segments = vec![[0.0; GROUPS_PER_PASS]; layout.segments()];
+            let last = self.groups.min(first + GROUPS_PER_PASS) - first;
             for (i, part) in self.parts.iter().enumerate() {
-                before[i * self.groups + g] = segments[part.segment][0];
-                if self.group[i] as usize == g {
-                    segments[part.segment][0] += self.mass(part);
+                let row = i * self.groups + first;
+                let sums = &mut segments[part.segment];
+                before[row..row + last].copy_from_slice(&sums[..last]);
+                let g = self.group[i] as usize;
+                if inside(g) {
+                    sums[g - first] += self.mass(part);
+                    totals[g] += self.mass(part);
                 }
             }
-            totals[g] += segments.iter().map(|s| s[0]).sum::<f64>();
             let below = layout.sums_below(&segments);
             for (i, part) in self.parts.iter().enumerate() {
-                before[i * self.groups + g] += below[part.segment][0];
+                let row = i * self.groups + first;
+                for (b, more) in before[row..row + last].iter_mut().zip(below[part.segment]) {
+                    *b += more;
+                }
             }
         }
         self.before = before;
@@ -311,25 +332,67 @@ impl<'a> View<'a> {
         self.gain(part, at, &mut Vec::new())
     }
 
-    /// Looks at the end of every part, then inside the most promising ones, where the gain is concave.
+    /// Looks at the end of every part, or of one in each set of similar ones; then at all of the
+    /// best sets, and inside the most promising parts, where the gain is concave.
     fn best(&self) -> Option<Choice> {
         let mut scratch = Vec::new();
         let mut best = Best::default();
-        let mut ends: Vec<(f64, usize)> = Vec::with_capacity(self.parts.len());
-        for (i, p) in self.parts.iter().enumerate() {
-            let gain = self.offer(&mut best, i, p.hi - 1, &mut scratch);
-            let inner = gain.max(self.offer(&mut best, i, p.lo, &mut scratch));
-            // Within one part the gain cannot rise by more than its mass allows.
-            let room = entropy((self.mass(p) / self.joint.masses.total).min(0.5));
-            if p.hi - p.lo > 2 {
-                ends.push((inner + room, i));
+        let sets = self.alike();
+        let mut ranked: Vec<(f64, usize)> = Vec::with_capacity(sets.len());
+        for (i, set) in sets.iter().enumerate() {
+            let end = self.parts[set[0] as usize].hi - 1;
+            let gain = self.offer(&mut best, set[0] as usize, end, &mut scratch);
+            ranked.push((gain, i));
+        }
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for &(_, i) in ranked.iter().take(REFINED) {
+            for &part in sets[i].iter().skip(1).take(MEMBERS) {
+                let end = self.parts[part as usize].hi - 1;
+                self.offer(&mut best, part as usize, end, &mut scratch);
             }
         }
-        ends.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        for &(_, i) in ends.iter().take(REFINED) {
-            self.climb(&mut best, i, &mut scratch);
+        // Within one part the gain cannot rise by more than its mass allows.
+        let whole = self.joint.masses.total;
+        let mut long: Vec<(f64, u32)> = Vec::new();
+        for &(gain, i) in &ranked {
+            for &part in &sets[i] {
+                let p = &self.parts[part as usize];
+                let room = entropy((self.mass(p) / whole).min(0.5));
+                if p.hi - p.lo > 1 && best.0.is_none_or(|b| gain + room > b.gain) {
+                    long.push((gain + room, part));
+                }
+            }
+        }
+        long.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for &(_, part) in long.iter().take(REFINED) {
+            self.climb(&mut best, part as usize, &mut scratch);
         }
         best.0.filter(|c| c.score > 0.0)
+    }
+
+    /// The parts in sets whose masses by group, at their ends, are alike; in order of their first.
+    fn alike(&self) -> Vec<Vec<u32>> {
+        let step = self.joint.masses.total * ALIKE;
+        let mut index: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut sets: Vec<Vec<u32>> = Vec::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            let row = &self.before[i * self.groups..(i + 1) * self.groups];
+            let mut key = 0xcbf2_9ce4_8422_2325u64;
+            for (g, &mass) in row.iter().enumerate() {
+                let own = match self.group[i] as usize == g {
+                    true => self.mass(part),
+                    false => 0.0,
+                };
+                key = (key ^ ((mass + own) / step) as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+            let next = sets.len();
+            let set = *index.entry(key).or_insert(next);
+            if set == next {
+                sets.push(Vec::new());
+            }
+            sets[set].push(i as u32);
+        }
+        sets
     }
 
     fn climb(&self, best: &mut Best, part: usize, scratch: &mut Vec<f64>) {

@@ -28,6 +28,9 @@ pub use model::{Outcome, Signal};
 /// A hunt around skipped revisions ends when the best run tells less than this share of what a run
 /// can tell.
 const LEAST_SHARE: f64 = 0.05;
+/// Runs that tell less than this share of it, times the doubt that may stay, settle nothing: the
+/// failure rates of single revisions hide the rest.
+const FRUITLESS: f64 = 0.05;
 /// A run beside others must tell this share of what a run can tell.
 const LEAST_BESIDE: f64 = 0.02;
 /// So many failures of the tip in a row and nothing else need no further calibration.
@@ -286,7 +289,11 @@ impl Search {
         }
         let running = pending.iter().filter(|&&n| n == tip).count();
         let missing = (self.settings.calibration - tally.runs) as usize;
-        let count = missing.saturating_sub(running).min(free);
+        let count = missing.saturating_sub(running);
+        if count == 0 {
+            return None;
+        }
+        let count = count.min(free);
         let gain = Field::new(&self.belief, masses).gain_at(tip);
         Some(start(count, tip, Purpose::Calibrate, gain))
     }
@@ -364,15 +371,13 @@ impl Search {
             false => field.best(&terms),
         };
         let limit = capacity(field.mean());
+        let fruitless = FRUITLESS * (1.0 - self.settings.confidence) * limit;
         let hopeless = best.is_none_or(|b| {
-            chance.is_some() && b.score < LEAST_SHARE * limit && b.score < 0.5 * field.best_gain()
+            let hidden = chance.is_some() && b.score < 0.5 * field.best_gain();
+            b.gain < fruitless || (hidden && b.score < LEAST_SHARE * limit)
         });
         if hopeless && pending.is_empty() {
-            let ending = match chance.is_some() {
-                true => Ending::Range,
-                false => Ending::Unresolved,
-            };
-            return self.done(ending, None, masses);
+            return self.done(Ending::Range, None, masses);
         }
         let search = |c: choose::Choice| Probe {
             node: c.node,

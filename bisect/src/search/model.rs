@@ -13,7 +13,7 @@ pub enum Signal {
     /// A run passes or fails. `bad`: chance to fail with the culprit, `good`: without it.
     Known { bad: f64, good: f64 },
     /// A run passes or fails, with unknown chances: Beta(1, 1) with the culprit, Beta(0.5, 50) with a
-    /// floor of 1e-3 without it, the first at least 0.02 above the second. Runs of the bad tip come
+    /// floor of 1e-3 without it, the first at least 0.05 above the second. Runs of the bad tip come
     /// first, so that the data decide.
     Unknown,
     /// A run measures a number; the culprit moves its mean up by `shift` standard deviations. Samples
@@ -48,7 +48,7 @@ const GOOD_PASSES: f64 = 50.0;
 /// Where the grid of the good rate ends; the rest of Beta(0.5, 50) beyond it is below 1e-7.
 const GOOD_END: f64 = 0.25;
 const GOOD_FLOOR: f64 = 1e-3;
-const LEAST_RISE: f64 = 0.02;
+const LEAST_RISE: f64 = 0.05;
 
 pub(super) fn to_nats(log: Log) -> f64 {
     log as f64 / UNIT

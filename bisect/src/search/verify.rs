@@ -5,9 +5,9 @@ use super::belief::{Belief, Masses};
 use super::model::Mean;
 use crate::graph::Node;
 
-/// A verdict about one revision may be wrong this often: `eps` of research on verification runs,
-/// `n = ln eps / ln(1 - p)` clean runs of a parent.
-const EPS: f64 = 1e-3;
+/// A verdict about one revision may be wrong this often. When the good rate is 0, a parent needs
+/// `ln EPS / ln(1 - p)` clean runs.
+const EPS: f64 = 1e-4;
 /// Share of revisions whose answer the alternative lets differ from what one change implies.
 const ODD: f64 = 0.05;
 /// By how much the alternative must explain the runs better. If one change is the truth this happens

@@ -24,22 +24,22 @@ pub enum SearchCommand {
 
 /// What the search is about.
 #[derive(Debug, Clone, Args)]
-#[command(group = clap::ArgGroup::new("signal").args(["p_bad", "rates", "metric_shift"]))]
 pub struct SearchArgs {
     /// Commits, one a line: id and parents inside the range; parents first, the bad tip last.
     #[arg(long, value_name = "FILE")]
     pub dag: PathBuf,
-    /// Chance that a run fails with the culprit.
+    /// Chance that a run fails with the culprit. With `--rates unknown` only the tester of `simulate`
+    /// knows it.
     #[arg(long, value_name = "P", requires = "p_good")]
     pub p_bad: Option<f64>,
     /// Chance that a run fails without it.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", requires = "p_bad")]
     pub p_good: Option<f64>,
     /// `unknown`: learn both chances.
     #[arg(long, value_enum)]
     pub rates: Option<Rates>,
     /// Runs measure a number, which the culprit moves up by so many standard deviations.
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", conflicts_with_all = ["p_bad", "rates"])]
     pub metric_shift: Option<f64>,
     /// Lines `id weight`: commits that are likelier than others. Ids left out have weight 1.
     #[arg(long, value_name = "FILE")]

@@ -122,7 +122,9 @@ impl Talk<'_> {
             (Some(Heard::Fail), _) if !samples => Outcome::Fail,
             _ => {
                 let wanted = if samples { "value" } else { "outcome" };
-                return Err(Fail::Data(format!("the result of test {id} has no {wanted}")));
+                return Err(Fail::Data(format!(
+                    "the result of test {id} has no {wanted}"
+                )));
             }
         };
         Ok((node, outcome))
@@ -147,5 +149,7 @@ fn say(what: &Say) -> Result<(), Fail> {
     let broken = |e: std::io::Error| Fail::Infrastructure(format!("cannot write: {e}"));
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, what).map_err(|e| broken(e.into()))?;
-    out.write_all(b"\n").and_then(|()| out.flush()).map_err(broken)
+    out.write_all(b"\n")
+        .and_then(|()| out.flush())
+        .map_err(broken)
 }

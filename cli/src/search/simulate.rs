@@ -51,8 +51,9 @@ fn plan(args: &SimulateArgs, dag: Dag) -> Result<(Plan, Names), Fail> {
     let told = input::signal(search)?
         .ok_or_else(|| Fail::Usage("say --p-bad and --p-good, or --metric-shift".to_owned()))?;
     let signal = match told {
-        Signal::Unknown => hidden
-            .ok_or_else(|| Fail::Usage("the tester needs --p-bad and --p-good".to_owned()))?,
+        Signal::Unknown => {
+            hidden.ok_or_else(|| Fail::Usage("the tester needs --p-bad and --p-good".to_owned()))?
+        }
         _ => told,
     };
     let culprit = match args.culprit.as_str() {
