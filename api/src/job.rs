@@ -159,8 +159,15 @@ pub struct Check {
     /// `good end`, `bad end`, `parent`, `culprit`.
     pub name: String,
     pub passed: bool,
+    /// False when it could not be made: then it says nothing, and `detail` says why.
+    #[serde(default = "made")]
+    pub made: bool,
     /// Such as "12 of 12 runs passed".
     pub detail: String,
+}
+
+fn made() -> bool {
+    true
 }
 
 /// One tested revision of a job.

@@ -116,7 +116,11 @@ fn outcome(outcome: &Outcome) -> String {
 fn checks(checks: &[Check]) -> String {
     let mut out = String::new();
     for check in checks {
-        let mark = if check.passed { "ok" } else { "FAILED" };
+        let mark = match (check.made, check.passed) {
+            (false, _) => "not possible",
+            (true, true) => "ok",
+            (true, false) => "FAILED",
+        };
         let _ = writeln!(
             out,
             "check       {}: {mark}, {}",
@@ -246,6 +250,7 @@ mod tests {
             checks: vec![Check {
                 name: "parent".into(),
                 passed: true,
+                made: true,
                 detail: "1 of 1 runs passed".into(),
             }],
         });

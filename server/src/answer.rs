@@ -6,9 +6,12 @@ use anyhow::Context;
 use firstbad_api::job::{Check, Find, Outcome, RevSubject};
 use firstbad_bisect::search::{Answer, Ending};
 
-use crate::picture::{CALIBRATION_RUNS, Picture, Standing};
+use crate::picture::{CALIBRATION_RUNS, Picture, REVERTS, Standing};
 use crate::search::Inquiry;
 use crate::view::percent;
+
+/// Chance that a revert seems to help by luck.
+const REVERT_MISS: f64 = 1e-3;
 
 /// The outcome that the ends alone give, if they do.
 pub fn of_the_ends(picture: &Picture) -> Option<Outcome> {
@@ -43,7 +46,51 @@ pub fn of_the_ends(picture: &Picture) -> Option<Outcome> {
     not_reproduced(picture)
 }
 
-/// The outcome of a search that has ended.
+/// The commit that an answer would name, by its position.
+pub fn named_commit(inquiry: &Inquiry, answer: &Answer) -> Option<i32> {
+    let position = inquiry.position(answer.culprit?);
+    (answer.ending == Ending::Culprit && position >= 0).then_some(position)
+}
+
+/// Clean runs wanted of the last end without the commit at `position`: so many that chance gives
+/// them in one case of a thousand if the behaviour were still there.
+pub fn revert_runs(picture: &Picture) -> u32 {
+    let (shown, all) = picture.pooled();
+    // Laplace's estimate: never certain.
+    let rate = (f64::from(shown) + 1.0) / (f64::from(all) + 2.0);
+    let runs = (REVERT_MISS.ln() / (1.0 - rate).ln()).ceil();
+    runs.clamp(1.0, f64::from(CALIBRATION_RUNS)) as u32
+}
+
+/// The check that the behaviour goes (or, of a repair, comes back) with the commit at `position`;
+/// `None` while its runs are not in.
+pub fn revert_check(picture: &Picture, position: i32) -> Option<Check> {
+    let at = position + REVERTS;
+    let name = format!("revert on the {}", end_name(picture, picture.bad()));
+    match picture.standing(at) {
+        Standing::Unusable(why) | Standing::Held(why) => {
+            return Some(impossible_revert(picture, &why));
+        }
+        Standing::Untested => return None,
+        _ => {}
+    }
+    let shows = picture.find() == Find::Fix;
+    let (present, absent, _) = picture.tally(at);
+    let enough = present > 0 || absent >= revert_runs(picture);
+    enough.then(|| check(picture, &name, at, shows))
+}
+
+/// That check when it cannot be made.
+pub fn impossible_revert(picture: &Picture, why: &str) -> Check {
+    Check {
+        name: format!("revert on the {}", end_name(picture, picture.bad())),
+        passed: false,
+        made: false,
+        detail: format!("cannot be reverted: {why}"),
+    }
+}
+
+/// The outcome of a search that has ended; `revert` is the check that goes with a named commit.
 ///
 /// # Errors
 /// When the answer contradicts itself.
@@ -51,6 +98,7 @@ pub fn of_the_search(
     picture: &Picture,
     inquiry: &Inquiry,
     answer: &Answer,
+    revert: Option<Check>,
 ) -> anyhow::Result<Outcome> {
     let positions: Vec<i32> = answer
         .set
@@ -63,7 +111,13 @@ pub fn of_the_search(
         Ending::Culprit => {
             let node = answer.culprit.context("a culprit without a revision")?;
             let parents = inquiry.parents(node);
-            culprit(picture, inquiry.position(node), &parents, answer.confidence)
+            culprit(
+                picture,
+                inquiry.position(node),
+                &parents,
+                answer.confidence,
+                revert,
+            )
         }
         Ending::Range => range(picture, inquiry, &positions),
         Ending::NotReproduced => Outcome::NotReproduced {
@@ -144,6 +198,7 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
     Check {
         name: name.to_owned(),
         passed,
+        made: true,
         detail,
     }
 }
@@ -169,7 +224,13 @@ fn end_checks(picture: &Picture) -> Vec<Check> {
 }
 
 /// Names a commit with its checks, or what is left when a check does not hold.
-fn culprit(picture: &Picture, position: i32, parents: &[i32], confidence: f64) -> Outcome {
+fn culprit(
+    picture: &Picture,
+    position: i32,
+    parents: &[i32],
+    confidence: f64,
+    revert: Option<Check>,
+) -> Outcome {
     let culprit_shows = picture.find() == Find::Regression;
     if position < 0 {
         return Outcome::NotReproduced {
@@ -206,6 +267,8 @@ fn culprit(picture: &Picture, position: i32, parents: &[i32], confidence: f64) -
             checks,
         };
     }
+    // What a revert on the last end shows does not refute: a later commit may do the same.
+    checks.extend(revert);
     Outcome::Culprit {
         rev: picture.rev(position).to_owned(),
         subject: picture.subject(position).to_owned(),

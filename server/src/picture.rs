@@ -20,6 +20,9 @@ pub const CALIBRATION_RUNS: u32 = 20;
 /// Unusable runs after which a flaky candidate is given up.
 const UNUSABLE_RUNS: u32 = 3;
 
+/// Added to the position of a commit: the probe of the end named `bad` without that commit.
+pub const REVERTS: i32 = 1 << 30;
+
 /// One run at a revision.
 pub struct Test {
     pub probe: ProbeRow,
@@ -65,6 +68,8 @@ pub struct Picture {
     pub job: JobRow,
     pub revisions: BTreeMap<i32, RevisionRow>,
     pub sites: BTreeMap<i32, Site>,
+    /// The end named `bad` with one commit taken back, by that commit's position.
+    pub reverts: BTreeMap<i32, Site>,
     pub graph: Graph,
     pub calibration: Calibration,
 }
@@ -115,10 +120,12 @@ impl Picture {
                 });
             }
         }
+        let reverts = sites.split_off(&REVERTS);
         let mut picture = Picture {
             job,
             revisions,
             sites,
+            reverts: reverts.into_iter().map(|(p, s)| (p - REVERTS, s)).collect(),
             graph: Graph::new(parents)?,
             calibration: Calibration {
                 wanted: FIRST_RUNS,
@@ -170,8 +177,13 @@ impl Picture {
             .filter_map(|p| self.sites.get(p))
             .flat_map(|s| &s.tests);
         let reference = Reference::learn(observed.filter_map(|t| t.observation.as_ref()));
-        for (position, site) in &mut self.sites {
-            let reference = (!ends.contains(position)).then_some(&reference);
+        let sites = self
+            .sites
+            .iter_mut()
+            .map(|(p, site)| (ends.contains(p), site));
+        let reverts = self.reverts.values_mut().map(|site| (false, site));
+        for (end, site) in sites.chain(reverts) {
+            let reference = (!end).then_some(&reference);
             for test in &mut site.tests {
                 test.raw = test
                     .observation
@@ -181,12 +193,19 @@ impl Picture {
         }
     }
 
+    /// What is known at a position; a position from [`REVERTS`] on is that of a revert.
+    pub fn site(&self, position: i32) -> Option<&Site> {
+        match position.checked_sub(REVERTS) {
+            Some(reverted) if reverted >= 0 => self.reverts.get(&reverted),
+            _ => self.sites.get(&position),
+        }
+    }
+
     /// `(present, absent, unusable)` runs at a position.
     pub fn tally(&self, position: i32) -> (u32, u32, u32) {
         let mut tally = (0, 0, 0);
         for test in self
-            .sites
-            .get(&position)
+            .site(position)
             .map(|s| s.tests.as_slice())
             .unwrap_or_default()
         {
@@ -235,7 +254,7 @@ impl Picture {
 
     /// Where a revision stands now.
     pub fn standing(&self, position: i32) -> Standing {
-        let Some(site) = self.sites.get(&position) else {
+        let Some(site) = self.site(position) else {
             return Standing::Untested;
         };
         let Some(build) = &site.build else {

@@ -260,7 +260,7 @@ fn likely(picture: &Picture, chances: &Chances) -> Vec<Likely> {
 
 fn count(picture: &Picture, cost: &mut Cost) {
     let mut seen = std::collections::BTreeSet::new();
-    for site in picture.sites.values() {
+    for site in picture.sites.values().chain(picture.reverts.values()) {
         let tests = site.tests.iter().map(|t| (&t.probe, true));
         for (probe, test) in site.build.iter().map(|b| (b, false)).chain(tests) {
             // A kernel equal to another one of this job shares its attempt: a reuse, not a boot.

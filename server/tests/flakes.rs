@@ -27,7 +27,7 @@ fn named(job: &Job) -> Option<&str> {
             ..
         }) => {
             assert!(*confidence >= 0.995, "{confidence}");
-            assert!(checks.iter().all(|c| c.passed), "{checks:?}");
+            assert!(checks.iter().all(|c| c.passed || !c.made), "{checks:?}");
             Some(rev)
         }
         _ => None,

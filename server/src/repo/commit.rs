@@ -69,6 +69,35 @@ impl Repos {
         })
     }
 
+    /// The patch that takes a commit back (of a merge: all that it brought in), made to apply on top
+    /// of `on` after `fixups`.
+    ///
+    /// # Errors
+    /// [`RepoError::PatchDoesNotApply`] and [`RepoError::BadPatch`] when it cannot be taken back there.
+    pub async fn revert(
+        &self,
+        name: &str,
+        rev: &str,
+        on: &str,
+        fixups: &[String],
+    ) -> Result<String, RepoError> {
+        let path = self.mirror(name)?;
+        let rev = full_id(rev)?;
+        let mut diff = git::read(&path);
+        diff.args(["diff-tree", "-p", "-r", "--full-index", "--no-renames"])
+            .args(["--no-color", "--no-ext-diff", "--no-textconv"])
+            .args(["--end-of-options", rev, &format!("{rev}^1")]);
+        let patch = git::expect(diff, None, Bound::WALK).await?;
+        let patch = String::from_utf8(patch).map_err(|_| RepoError::BadPatch {
+            index: fixups.len(),
+            why: "it changes lines that are not UTF-8".to_owned(),
+        })?;
+        let mut all = fixups.to_vec();
+        all.push(patch.clone());
+        self.check_patches(name, on, &all).await?;
+        Ok(patch)
+    }
+
     /// The diff of a commit against its first parent, cut at `max_bytes`.
     pub async fn diff(&self, name: &str, rev: &str, max_bytes: usize) -> Result<String, RepoError> {
         let path = self.mirror(name)?;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use firstbad_api::job::Outcome;
+use firstbad_api::job::{Check, Outcome};
 use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
 use firstbad_api::limits;
 use firstbad_api::observation::BuildObservation;
@@ -17,7 +17,8 @@ use crate::answer;
 use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
-use crate::picture::{Picture, Standing};
+use crate::picture::{Picture, REVERTS, Standing};
+use crate::repo::RepoError;
 use crate::search::{CONFIDENCE, Inquiry};
 use crate::state::App;
 
@@ -48,13 +49,62 @@ pub async fn tick(app: &App) -> anyhow::Result<()> {
 
 /// Advances one job; true when something was enqueued or the job ended.
 pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
+    let mut revert = None;
+    loop {
+        match pass(app, id, revert.as_ref()).await? {
+            Passed::Quiet => return Ok(false),
+            Passed::Moved => return Ok(true),
+            // git works outside of the transaction, and the next pass begins anew with its answer.
+            Passed::Wants(wanted) => revert = Some(wanted.answer(app).await),
+        }
+    }
+}
+
+/// How a pass ended.
+enum Passed {
+    Quiet,
+    Moved,
+    Wants(Wanted),
+}
+
+/// A commit to be taken back on another.
+struct Wanted {
+    tree: String,
+    rev: String,
+    on: String,
+    fixups: Vec<String>,
+}
+
+/// The patch that takes a commit back, or why there is none.
+struct Revert {
+    rev: String,
+    patch: Result<String, String>,
+}
+
+impl Wanted {
+    async fn answer(self, app: &App) -> Revert {
+        let made = app
+            .repos
+            .revert(&self.tree, &self.rev, &self.on, &self.fixups)
+            .await;
+        Revert {
+            patch: made.map_err(|why| match why {
+                RepoError::PatchDoesNotApply { why, .. } | RepoError::BadPatch { why, .. } => why,
+                why => why.to_string(),
+            }),
+            rev: self.rev,
+        }
+    }
+}
+
+async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Passed> {
     let mut tx = app.pool.begin().await?;
     let Some(mut picture) = Picture::load(&mut tx, id).await? else {
-        return Ok(false);
+        return Ok(Passed::Quiet);
     };
     if picture.job.state == "queued" {
         let Some(caps) = db::attempt::newest_caps(&mut tx, app.timing.ttl_ms).await? else {
-            return Ok(false);
+            return Ok(Passed::Quiet);
         };
         db::job::start(&mut tx, id, &caps.0).await?;
         picture.job.toolchain = Some(caps.0.toolchain);
@@ -68,26 +118,27 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
         conn: &mut tx,
         builders: usize::try_from(builders)?.max(1),
         testers: usize::try_from(testers)?.max(1),
+        revert,
+        wants: None,
         enqueued: 0,
     };
     let outcome = pass.step().await?;
-    let mut changed = pass.enqueued > 0;
+    if let Some(wanted) = pass.wants {
+        return Ok(Passed::Wants(wanted));
+    }
+    let mut moved = pass.enqueued > 0;
     if let Some(outcome) = outcome {
         db::job::end(&mut tx, id, "done", &outcome).await?;
         db::attempt::cancel_for_job(&mut tx, id).await?;
-        db::audit(
-            &mut tx,
-            "server",
-            "job ended",
-            Some(id),
-            None,
-            serde_json::to_value(&outcome)?,
-        )
-        .await?;
-        changed = true;
+        let detail = serde_json::to_value(&outcome)?;
+        db::audit(&mut tx, "server", "job ended", Some(id), None, detail).await?;
+        moved = true;
     }
     tx.commit().await?;
-    Ok(changed)
+    Ok(match moved {
+        true => Passed::Moved,
+        false => Passed::Quiet,
+    })
 }
 
 /// One planning pass over one job.
@@ -98,6 +149,8 @@ struct Pass<'a> {
     builders: usize,
     /// Live workers that take tests.
     testers: usize,
+    revert: Option<&'a Revert>,
+    wants: Option<Wanted>,
     enqueued: usize,
 }
 
@@ -194,7 +247,49 @@ impl Pass<'_> {
                 Ok(None)
             }
             Decision::Done(answer) => {
-                answer::of_the_search(self.picture, &inquiry, &answer).map(Some)
+                let mut revert = None;
+                if let Some(position) = answer::named_commit(&inquiry, &answer) {
+                    revert = self.reverted(position).await?;
+                    if revert.is_none() {
+                        return Ok(None);
+                    }
+                }
+                answer::of_the_search(self.picture, &inquiry, &answer, revert).map(Some)
+            }
+        }
+    }
+
+    /// Builds and runs the last end without one commit; its check once that is done.
+    async fn reverted(&mut self, position: i32) -> anyhow::Result<Option<Check>> {
+        let picture = self.picture;
+        let rev = picture.rev(position);
+        if let Some(check) = answer::revert_check(picture, position) {
+            return Ok(Some(check));
+        }
+        let at = position + REVERTS;
+        if picture.site(at).is_some() {
+            self.drive(at, answer::revert_runs(picture), "revert")
+                .await?;
+            return Ok(None);
+        }
+        match self.revert.filter(|r| r.rev == rev).map(|r| &r.patch) {
+            Some(Ok(patch)) => {
+                let mut fixups = picture.job.request.fixups.clone();
+                fixups.push(patch.clone());
+                let reason = format!("without {rev}");
+                self.enqueue_build(at, picture.bad(), &fixups, &reason)
+                    .await?;
+                Ok(None)
+            }
+            Some(Err(why)) => Ok(Some(answer::impossible_revert(picture, why))),
+            None => {
+                self.wants = Some(Wanted {
+                    tree: picture.job.tree.clone(),
+                    rev: rev.to_owned(),
+                    on: picture.rev(picture.bad()).to_owned(),
+                    fixups: picture.job.request.fixups.clone(),
+                });
+                Ok(None)
             }
         }
     }
@@ -262,8 +357,9 @@ impl Pass<'_> {
     /// Makes sure that a revision is built and has its runs, a few at a time.
     async fn drive(&mut self, position: i32, runs: u32, reason: &str) -> anyhow::Result<()> {
         let picture = self.picture;
-        let Some(site) = picture.sites.get(&position).filter(|s| s.build.is_some()) else {
-            return self.enqueue_build(position, reason).await;
+        let Some(site) = picture.site(position).filter(|s| s.build.is_some()) else {
+            let fixups = &picture.job.request.fixups;
+            return self.enqueue_build(position, position, fixups, reason).await;
         };
         let Some(BuildObservation::Built {
             signature,
@@ -290,18 +386,23 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn enqueue_build(&mut self, position: i32, reason: &str) -> anyhow::Result<()> {
+    /// Builds `of` with patches for the probe at `position`.
+    async fn enqueue_build(
+        &mut self,
+        position: i32,
+        of: i32,
+        fixups: &[String],
+        reason: &str,
+    ) -> anyhow::Result<()> {
         let job = &self.picture.job;
-        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&position), &job.toolchain)
-        else {
+        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&of), &job.toolchain) else {
             return Ok(());
         };
-        let fixups = &job.request.fixups;
         let work = Work::Build(BuildWork {
             tree: job.tree.clone(),
             rev: row.rev.clone(),
             config: job.config.0.clone(),
-            fixups: fixups.clone(),
+            fixups: fixups.to_vec(),
             deadline_s: limits::BUILD_DEADLINE_S,
         });
         let new = NewAttempt {
@@ -362,7 +463,10 @@ impl Pass<'_> {
             identity: &same.identity(job.id),
             tree_id: job.tree_id,
             tree: &job.tree,
-            rev: self.picture.rev(position),
+            rev: match position < REVERTS {
+                true => self.picture.rev(position),
+                false => self.picture.rev(self.picture.bad()),
+            },
             suite: Some(&job.suite.spec.name),
             seed: Some(i64::from_ne_bytes(seed.to_ne_bytes())),
             work: &work,

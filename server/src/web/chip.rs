@@ -5,7 +5,7 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 use firstbad_api::attempt::Attempt;
-use firstbad_api::job::{Candidate, CandidateTest, Find, Job, Outcome};
+use firstbad_api::job::{Candidate, CandidateTest, Check, Find, Job, Outcome};
 use firstbad_api::observation::CaseStatus;
 
 /// One state. `class` picks the colour, the glyph and the word say it without colour.
@@ -125,8 +125,10 @@ impl Chip {
     }
 
     /// A check of the verification: a bad end that is bad holds.
-    pub fn check(holds: bool) -> Chip {
-        if holds {
+    pub fn check(check: &Check) -> Chip {
+        if !check.made {
+            chip("skip", "–", "not possible")
+        } else if check.passed {
             chip("good", "✔", "holds")
         } else {
             chip("bad", "✖", "does not hold")

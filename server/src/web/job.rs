@@ -380,6 +380,15 @@ pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Pa
     page(&JobPage::new(&job, commit))
 }
 
+/// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.
+pub(super) async fn bisect_log(State(app): State<App>, Path(text): Path<String>) -> Page {
+    let number = id(&text, "job")?;
+    let log = crate::view::bisect_log(&app, number).await?;
+    let log = log.ok_or_else(|| absent(number))?;
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, log).into_response())
+}
+
 /// `GET /jobs/{id}/report`: the mail draft.
 pub(super) async fn report(State(app): State<App>, Path(text): Path<String>) -> Page {
     let number = id(&text, "Job")?;

@@ -42,6 +42,7 @@ pub fn router() -> Router<App> {
         .route("/jobs", get(job::list))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/report", get(job::report))
+        .route("/jobs/{id}/bisect-log", get(job::bisect_log))
         .route("/attempts/{id}", get(attempt::show))
         .route("/attempts/{id}/log/{name}", get(log::show))
         .route("/attempts/{id}/log/{name}/raw", get(log::raw))

@@ -147,9 +147,20 @@ impl TestServer {
     }
 
     /// A repository of `n` commits on a line, each adding a line to `f` and, from `bad` on, to `bug`.
+    /// A line of commits that all change one file.
     pub async fn tree(&self, name: &str, n: usize) -> Vec<String> {
+        self.tree_of(name, n, |_| "f".to_owned()).await
+    }
+
+    /// A line of commits; `file` says which one each of them writes.
+    pub async fn tree_of(
+        &self,
+        name: &str,
+        n: usize,
+        file: impl Fn(usize) -> String,
+    ) -> Vec<String> {
         let repo = self.dir.path().join(name);
-        let revs = line_of_commits(&repo, n);
+        let revs = line_of_commits(&repo, n, file);
         let body = json!({ "name": name, "url": repo.to_str().unwrap() });
         let answer = self.post("/trees", &body).await;
         assert_eq!(
@@ -238,6 +249,12 @@ impl FakeWorker<'_> {
                 continue;
             };
             let finish = match &lease.work {
+                Work::Build(work) if !work.fixups.is_empty() => {
+                    let image = format!("image-of-{REVERTED}");
+                    Finish::Build {
+                        observation: build(&oracle(REVERTED, 0), REVERTED, image),
+                    }
+                }
                 Work::Build(work) => {
                     let image = format!("image-of-{}", work.rev);
                     Finish::Build {
@@ -256,6 +273,9 @@ impl FakeWorker<'_> {
         panic!("job {job} did not end: {:#?}", self.server.job(job).await);
     }
 }
+
+/// What the oracle is asked about instead of a revision: the last end with a commit taken back.
+pub const REVERTED: &str = "reverted";
 
 /// What the fake worker sees at a revision.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -357,15 +377,15 @@ fn git(repo: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn line_of_commits(repo: &PathBuf, n: usize) -> Vec<String> {
+fn line_of_commits(repo: &PathBuf, n: usize, file: impl Fn(usize) -> String) -> Vec<String> {
     std::fs::create_dir_all(repo).unwrap();
     git(repo, &["init", "-q", "-b", "main"]);
     std::fs::write(repo.join("Kconfig"), "config BTRFS_FS\n\tbool \"b\"\n").unwrap();
     git(repo, &["add", "."]);
     let mut revs = Vec::new();
     for i in 0..n {
-        std::fs::write(repo.join("f"), format!("{i}\n")).unwrap();
-        git(repo, &["add", "f"]);
+        std::fs::write(repo.join(file(i)), format!("{i}\n")).unwrap();
+        git(repo, &["add", "."]);
         git(repo, &["commit", "-q", "-m", &format!("commit {i}")]);
         revs.push(git(repo, &["rev-parse", "HEAD"]));
     }
