@@ -382,7 +382,7 @@ pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Pa
 
 /// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.
 pub(super) async fn bisect_log(State(app): State<App>, Path(text): Path<String>) -> Page {
-    let number = id(&text, "job")?;
+    let number = id(&text, "Job")?;
     let log = crate::view::bisect_log(&app, number).await?;
     let log = log.ok_or_else(|| absent(number))?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
