@@ -170,6 +170,54 @@ fn made() -> bool {
     true
 }
 
+/// What a person says of a revision. For `find: fix` bad means "still present", as in [`Candidate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    Good,
+    Bad,
+    /// Cannot be tested.
+    Skip,
+}
+
+impl Word {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Word::Good => "good",
+            Word::Bad => "bad",
+            Word::Skip => "skip",
+        }
+    }
+
+    /// The word spelt so.
+    pub fn read(text: &str) -> Option<Word> {
+        [Word::Good, Word::Bad, Word::Skip]
+            .into_iter()
+            .find(|w| w.as_str() == text)
+    }
+}
+
+/// `POST /api/v1/jobs/{id}/marks`; `DELETE …/marks/{rev}` takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMark {
+    /// Commit id, at least seven digits of it.
+    pub rev: String,
+    pub mark: Word,
+    #[serde(default)]
+    pub why: String,
+}
+
+/// A mark that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HumanMark {
+    pub mark: Word,
+    /// Name of the token.
+    pub who: String,
+    pub why: String,
+    pub at: String,
+}
+
 /// One tested revision of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
@@ -181,6 +229,9 @@ pub struct Candidate {
     pub verdict: String,
     /// Why, in one sentence.
     pub why: String,
+    /// What a person says of it: it counts, whatever its runs say.
+    #[serde(default)]
+    pub mark: Option<HumanMark>,
     pub bad_runs: u32,
     pub runs: u32,
     pub build: Option<i64>,

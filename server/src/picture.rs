@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use firstbad_api::job::{Find, Signal};
+use firstbad_api::job::{Find, HumanMark, Signal, Word};
 use firstbad_api::observation::{BuildObservation, TestObservation};
 use firstbad_bisect::{Graph, History, Mark, Node, Observation, Policy};
 use sqlx::PgConnection;
@@ -68,6 +68,8 @@ pub struct Picture {
     pub job: JobRow,
     pub revisions: BTreeMap<i32, RevisionRow>,
     pub sites: BTreeMap<i32, Site>,
+    /// What people say of revisions: it counts instead of the runs.
+    pub marks: BTreeMap<i32, HumanMark>,
     /// The end named `bad` with one commit taken back, by that commit's position.
     pub reverts: BTreeMap<i32, Site>,
     pub graph: Graph,
@@ -85,13 +87,15 @@ impl Picture {
         };
         let revisions = job::revisions(&mut *conn, id).await?;
         let probes = job::probes(&mut *conn, id).await?;
-        Picture::assemble(job, revisions, probes).map(Some)
+        let marks = crate::db::mark::standing(&mut *conn, id).await?;
+        Picture::assemble(job, revisions, probes, marks).map(Some)
     }
 
     fn assemble(
         job: JobRow,
         revisions: Vec<RevisionRow>,
         probes: Vec<ProbeRow>,
+        marks: Vec<(i32, HumanMark)>,
     ) -> anyhow::Result<Picture> {
         let revisions: BTreeMap<i32, RevisionRow> =
             revisions.into_iter().map(|r| (r.position, r)).collect();
@@ -125,6 +129,7 @@ impl Picture {
             job,
             revisions,
             sites,
+            marks: marks.into_iter().collect(),
             reverts: reverts.into_iter().map(|(p, s)| (p - REVERTS, s)).collect(),
             graph: Graph::new(parents)?,
             calibration: Calibration {
@@ -254,6 +259,17 @@ impl Picture {
 
     /// Where a revision stands now.
     pub fn standing(&self, position: i32) -> Standing {
+        if let Some(said) = self.marks.get(&position) {
+            let why = match said.why.as_str() {
+                "" => format!("marked by {}", said.who),
+                why => format!("marked by {}: {why}", said.who),
+            };
+            return match said.mark {
+                Word::Bad => Standing::Present(why),
+                Word::Good => Standing::Absent(why),
+                Word::Skip => Standing::Unusable(why),
+            };
+        }
         let Some(site) = self.site(position) else {
             return Standing::Untested;
         };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use firstbad_api::job::Find;
+use firstbad_api::job::{Find, Word};
 use firstbad_api::observation::BuildObservation;
 use firstbad_bisect::search::{Decision, Layout, Outcome, Search, Settings, Signal};
 use firstbad_bisect::{Graph, GraphError, Node};
@@ -22,6 +22,8 @@ const BUILD_COST: f64 = 2.0;
 pub const CONFIDENCE: f64 = 0.995;
 /// Runs after which a job ends with the best answer so far.
 const MAX_RUNS: u32 = 2000;
+/// Runs that a person's word counts for.
+const MARK_RUNS: u32 = 20;
 /// Chance that a repaired revision behaves well, in a search for a fix.
 const REPAIRED: f64 = 0.999;
 
@@ -58,6 +60,10 @@ impl Inquiry {
             let row = picture.revisions.get(position);
             if row.is_some_and(|r| picture.job.request.skip.contains(&r.rev)) {
                 search.record(node, Outcome::Skip);
+            }
+            if let Some(said) = picture.marks.get(position) {
+                told_by_a_person(&mut search, node, said.mark, picture.find());
+                continue;
             }
             let Some(site) = picture.sites.get(position) else {
                 continue;
@@ -140,6 +146,26 @@ impl Inquiry {
     }
 }
 
+/// A mark weighs as much as runs that leave hardly a doubt; the runs made there do not count.
+fn told_by_a_person(search: &mut Search, node: Node, word: Word, find: Find) {
+    let outcome = match word {
+        Word::Skip => return search.record(node, Outcome::Skip),
+        Word::Bad => fresh(true, find),
+        Word::Good => fresh(false, find),
+    };
+    for _ in 0..MARK_RUNS {
+        search.record(node, outcome);
+    }
+}
+
+/// The new behaviour is what the search calls a failure.
+fn fresh(present: bool, find: Find) -> Outcome {
+    match present == (find == Find::Regression) {
+        true => Outcome::Fail,
+        false => Outcome::Pass,
+    }
+}
+
 /// What a build or a run tells the search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Run {
@@ -159,14 +185,7 @@ fn build(site: &Site) -> Run {
 fn run(test: &Test, find: Find) -> Run {
     match (&test.raw, test.probe.state.as_str()) {
         (Some(Raw::Unusable(_)), _) | (None, "held") => Run::Told(Outcome::Skip),
-        (Some(raw), _) => {
-            // The new behaviour is what the search calls a failure.
-            let present = matches!(raw, Raw::Present(_));
-            Run::Told(match present == (find == Find::Regression) {
-                true => Outcome::Fail,
-                false => Outcome::Pass,
-            })
-        }
+        (Some(raw), _) => Run::Told(fresh(matches!(raw, Raw::Present(_)), find)),
         (None, "cancelled") => Run::Nothing,
         (None, _) => Run::Open,
     }

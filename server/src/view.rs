@@ -1,6 +1,6 @@
 //! What pages and programs are shown: rows turned into the wire types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Likely, Outcome};
@@ -168,14 +168,15 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     }
     job.stage_ms = stage_ms;
     count(picture, &mut job.cost);
-    job.candidates = picture
+    let touched: BTreeSet<i32> = picture
         .sites
         .keys()
-        .map(|p| candidate(picture, *p))
+        .chain(picture.marks.keys())
+        .copied()
         .collect();
-    let settled = picture
-        .sites
-        .keys()
+    job.candidates = touched.iter().map(|p| candidate(picture, *p)).collect();
+    let settled = touched
+        .iter()
         .filter(|p| picture.mark(**p).is_some())
         .count();
     job.step = settled;
@@ -299,6 +300,7 @@ fn candidate(picture: &Picture, position: i32) -> Candidate {
         position,
         verdict: verdict.to_owned(),
         why,
+        mark: picture.marks.get(&position).cloned(),
         bad_runs: present,
         runs: present + absent,
         build: site.build.as_ref().map(|b| b.attempt_id),

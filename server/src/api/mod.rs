@@ -4,6 +4,7 @@
 mod auth;
 mod jobs;
 mod leases;
+mod marks;
 mod reads;
 mod trees;
 mod uploads;
@@ -12,10 +13,18 @@ pub use auth::{make_token, put_token};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use firstbad_api::limits;
 
+use crate::error::AppError;
 use crate::state::App;
+
+/// Longest text of a refusal that is passed on, bytes.
+const REFUSAL_BYTES: usize = 64 << 10;
+/// How the framework begins to say which field of a body is wrong.
+const WRONG_FIELD: &str = "Failed to deserialize the JSON body into the target type: ";
 
 /// Every JSON route.
 pub fn router(app: &App) -> Router<App> {
@@ -28,6 +37,8 @@ pub fn router(app: &App) -> Router<App> {
         .route("/jobs/preview", post(jobs::preview))
         .route("/jobs/{id}", get(reads::job))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/jobs/{id}/marks", post(marks::create))
+        .route("/jobs/{id}/marks/{rev}", axum::routing::delete(marks::undo))
         .route("/jobs/{id}/report", get(reads::report))
         .route("/jobs/{id}/bisect-log", get(reads::bisect_log))
         .route("/attempts/{id}", get(reads::attempt))
@@ -55,6 +66,51 @@ pub fn router(app: &App) -> Router<App> {
             .route_layer(axum::middleware::from_fn_with_state(
                 app.clone(),
                 auth::require,
-            )),
+            ))
+            .layer(axum::middleware::map_response(as_problem)),
     )
+}
+
+/// Refusals of the framework (a body of another shape, an unknown method) in the form of all others.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let ours = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == firstbad_api::problem::CONTENT_TYPE);
+    if ours || !status.is_client_error() {
+        return response;
+    }
+    let said = axum::body::to_bytes(response.into_body(), REFUSAL_BYTES).await;
+    let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
+    let (kind, why) = match status {
+        StatusCode::NOT_FOUND => ("not-found", "there is nothing at this address"),
+        StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "this address has other methods"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is longer than allowed"),
+        _ => (
+            "bad-request",
+            "the request has another shape than this address wants",
+        ),
+    };
+    let detail = match said.is_empty() {
+        true => why.to_owned(),
+        false => format!("{why}: {said}"),
+    };
+    AppError::refused(status, kind, &pointer(&said), detail).into_response()
+}
+
+/// `signal.threshold: invalid type …` → `/signal/threshold`.
+fn pointer(said: &str) -> String {
+    let field = said
+        .strip_prefix(WRONG_FIELD)
+        .and_then(|rest| rest.split_once(": "))
+        .map(|(path, _)| path)
+        .filter(|path| !path.contains(' '));
+    match field {
+        Some(path) => format!(
+            "/{}",
+            path.replace("[", "/").replace(']', "").replace('.', "/")
+        ),
+        None => String::new(),
+    }
 }

@@ -5,6 +5,7 @@
 pub mod attempt;
 pub mod job;
 pub mod lease;
+pub mod mark;
 pub mod token;
 pub mod tree;
 pub mod worker;

@@ -24,7 +24,7 @@ pub struct TestServer {
     pub url: String,
     pub http: reqwest::Client,
     pub dir: tempfile::TempDir,
-    token: String,
+    pub token: String,
     worker_token: String,
 }
 
