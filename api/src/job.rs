@@ -225,7 +225,7 @@ pub struct Candidate {
     pub subject: String,
     /// Topological position in the range, ends included.
     pub position: i32,
-    /// `good`, `bad`, `skip`, `running`, `untested`. For `find: fix` bad means "still present".
+    /// `good`, `bad`, `skip`, `running`, `untested`, or `weak`: tested, but not often enough. For `find: fix` bad means "still present".
     pub verdict: String,
     /// Why, in one sentence.
     pub why: String,

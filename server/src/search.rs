@@ -40,6 +40,8 @@ pub struct Inquiry {
 pub struct Chances {
     /// That the revision at this position is the culprit.
     pub culprit: BTreeMap<i32, f64>,
+    /// That the revision at this position contains the culprit.
+    pub inside: BTreeMap<i32, f64>,
     /// Bits still missing.
     pub entropy: f64,
 }
@@ -134,13 +136,10 @@ impl Inquiry {
         let chances = self.search.chances();
         let all = chances.culprit.iter().chain([&chances.none]);
         let entropy = all.filter(|p| **p > 0.0).map(|p| -p * p.log2()).sum();
+        let at = |values: Vec<f64>| self.positions.iter().copied().zip(values).collect();
         Chances {
-            culprit: self
-                .positions
-                .iter()
-                .copied()
-                .zip(chances.culprit)
-                .collect(),
+            culprit: at(chances.culprit),
+            inside: at(chances.inside),
             entropy,
         }
     }

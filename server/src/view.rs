@@ -7,7 +7,7 @@ use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Likely, Outco
 use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
-use firstbad_bisect::{Found, Node, Plan};
+use firstbad_bisect::{Found, Mark, Node, Plan};
 
 use crate::db::{self, job::JobRow, rfc3339};
 use crate::error::AppError;
@@ -17,6 +17,8 @@ use crate::repo::{CommitInfo, RefInfo, RepoError};
 use crate::search::{CONFIDENCE, Chances, Inquiry};
 use crate::state::App;
 
+/// A verdict with a larger chance to be wrong is weak.
+const WEAK: f64 = 0.02;
 /// Likeliest commits shown, and the least chance of one.
 const LIKELY_SHOWN: usize = 8;
 const LIKELY_LEAST: f64 = 0.0005;
@@ -168,6 +170,11 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     }
     job.stage_ms = stage_ms;
     count(picture, &mut job.cost);
+    let chances = picture
+        .ends_settled()
+        .then(|| Inquiry::new(picture, 1).ok())
+        .flatten()
+        .map(|inquiry| inquiry.chances());
     let touched: BTreeSet<i32> = picture
         .sites
         .keys()
@@ -175,16 +182,17 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         .copied()
         .collect();
     job.candidates = touched.iter().map(|p| candidate(picture, *p)).collect();
+    if let Some(chances) = chances
+        .as_ref()
+        .filter(|_| !picture.calibration.deterministic)
+    {
+        weaken(picture, chances, &mut job.candidates);
+    }
     let settled = touched
         .iter()
         .filter(|p| picture.mark(**p).is_some())
         .count();
     job.step = settled;
-    let chances = picture
-        .ends_settled()
-        .then(|| Inquiry::new(picture, 1).ok())
-        .flatten()
-        .map(|inquiry| inquiry.chances());
     if let Some(chances) = &chances {
         job.likely = likely(picture, chances);
     }
@@ -243,6 +251,23 @@ fn remaining_under_flakes(picture: &Picture, chances: &Chances) -> (usize, usize
         false => sorted.len().ilog2() as usize,
     };
     (left, more.max(1))
+}
+
+/// Runs that flakes may have told are weak until the rest agrees with them.
+fn weaken(picture: &Picture, chances: &Chances, candidates: &mut [Candidate]) {
+    for c in candidates.iter_mut().filter(|c| c.mark.is_none()) {
+        let Some(inside) = chances.inside.get(&c.position) else {
+            continue;
+        };
+        let unsure = match picture.mark(c.position) {
+            Some(Mark::Good) => *inside > WEAK,
+            Some(Mark::Bad) => *inside < 1.0 - WEAK,
+            Some(Mark::Skip) | None => false,
+        };
+        if unsure {
+            c.verdict = "weak".to_owned();
+        }
+    }
 }
 
 fn likely(picture: &Picture, chances: &Chances) -> Vec<Likely> {
