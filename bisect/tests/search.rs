@@ -328,7 +328,11 @@ fn a_run_under_way_is_not_started_again_for_its_answer() {
 #[test]
 fn unknown_rates_begin_at_the_tip() {
     let layout = Arc::new(Layout::new(line(100)));
-    let mut search = Search::new(layout, Settings::new(Signal::Unknown), None);
+    let settings = Settings {
+        calibration: 20,
+        ..Settings::new(Signal::Unknown)
+    };
+    let mut search = Search::new(layout, settings, None);
     let mut at_tip = 0;
     while let Decision::Start(probes) = search.decide(&[]) {
         if probes[0].purpose != Purpose::Calibrate {

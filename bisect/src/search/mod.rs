@@ -34,7 +34,7 @@ const FRUITLESS: f64 = 0.05;
 /// A run beside others must tell this share of what a run can tell.
 const LEAST_BESIDE: f64 = 0.02;
 /// So many failures of the tip in a row and nothing else need no further calibration.
-const CERTAIN_FAILURES: u32 = 8;
+const CERTAIN_FAILURES: u32 = 12;
 /// Skips of the bad tip before it is no longer asked.
 const TIP_SKIPS: u32 = 3;
 /// Results between two tests of whether one change explains them.
@@ -77,7 +77,7 @@ impl Settings {
             confidence: 0.995,
             workers: 1,
             verify: true,
-            calibration: 20,
+            calibration: 5,
             build_cost: 0.0,
             max_runs: 20_000,
         }

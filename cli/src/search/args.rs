@@ -61,7 +61,7 @@ pub struct SearchArgs {
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub verify: Switch,
     /// Runs of the bad tip before the search, with unknown rates.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     pub calibration: u32,
     /// Cost of building a revision, in runs, that the choice weighs.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
@@ -92,7 +92,8 @@ pub struct EngineArgs {
 pub struct SimulateArgs {
     #[command(flatten)]
     pub search: SearchArgs,
-    /// Commit that is at fault, `none`, or `random`: another one each time.
+    /// Commit that is at fault, `none`, `random`: another one each time, or `each`: one after the other
+    /// from the one with the number of the seed, counted from 0.
     #[arg(long, value_name = "ID", default_value = "random")]
     pub culprit: String,
     /// Chance that a revision cannot be tested.

@@ -59,6 +59,7 @@ pub fn plan(args: &PlanArgs) -> Done {
         "load_ms": loaded.as_secs_f64() * 1e3,
         "prepare_ms": prepared.as_secs_f64() * 1e3,
         "plan_ms": planned.as_secs_f64() * 1e3,
+        "peak_mib": peak_mib(),
     });
     if args.json {
         return print(&out);
@@ -73,6 +74,14 @@ pub fn plan(args: &PlanArgs) -> Done {
         println!("{p:.6} {}", names.name(node));
     }
     Ok(CULPRIT)
+}
+
+/// The most memory this process had, where Linux says it.
+fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024.0)
 }
 
 /// Without a word about the rates a failure is certain, unless the results speak against it.

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use firstbad_bisect::Node;
 use firstbad_bisect::search::Signal;
 use firstbad_bisect::search::simulate::{Case, Hint, Plan, Run, Tester, Vote, capacity};
 use serde_json::{Value, json};
@@ -18,9 +19,15 @@ pub fn run(args: &SimulateArgs) -> Done {
     let start = Instant::now();
     let runs: Vec<Run> = (args.seed..)
         .take(args.repeat as usize)
-        .map(|seed| match votes {
-            Some(vote) => plan.run_votes(vote, seed),
-            None => plan.run(seed),
+        .map(|seed| {
+            let mut plan = plan.clone();
+            if args.culprit == "each" {
+                plan.tester.culprit = Some((seed % plan.layout.len() as u64) as Node);
+            }
+            match votes {
+                Some(vote) => plan.run_votes(vote, seed),
+                None => plan.run(seed),
+            }
         })
         .collect();
     let mut summary = summary(&runs, plan.tester.signal);
@@ -57,7 +64,7 @@ fn plan(args: &SimulateArgs, dag: Dag) -> Result<(Plan, Names), Fail> {
         _ => told,
     };
     let culprit = match args.culprit.as_str() {
-        "none" | "random" => None,
+        "none" | "random" | "each" => None,
         id => Some(dag.node(id)?),
     };
     if !(0.0..=1.0).contains(&args.skip_rate) || !(0.0..=1.0).contains(&args.stretch) {
