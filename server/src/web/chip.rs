@@ -26,6 +26,21 @@ pub struct Chip {
 // The inner template escapes its own fields.
 impl HtmlSafe for Chip {}
 
+/// A chip without its word, for many in a row; the word is read aloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Template)]
+#[template(
+    ext = "html",
+    source = r#"<span class="chip glyph {{ class }}"><span aria-hidden="true">{{ glyph }}</span><span class="hidden">{{ word }}</span></span>"#
+)]
+pub struct Glyph {
+    class: &'static str,
+    glyph: &'static str,
+    word: &'static str,
+}
+
+// The inner template escapes its own fields.
+impl HtmlSafe for Glyph {}
+
 const fn chip(class: &'static str, glyph: &'static str, word: &'static str) -> Chip {
     Chip { class, glyph, word }
 }
@@ -34,6 +49,15 @@ const fn chip(class: &'static str, glyph: &'static str, word: &'static str) -> C
 const PLAY: &str = "\u{25b6}\u{fe0e}";
 
 impl Chip {
+    /// The same without its word.
+    pub fn small(self) -> Glyph {
+        Glyph {
+            class: self.class,
+            glyph: self.glyph,
+            word: self.word,
+        }
+    }
+
     /// The verdict on a revision or a run.
     pub fn verdict(verdict: &str, find: Find) -> Chip {
         match (verdict, find) {

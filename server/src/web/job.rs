@@ -23,6 +23,9 @@ const STATES: [(&str, &str); 4] = [
     ("cancelled", "Cancelled"),
 ];
 
+/// With more runs at a revision only their glyphs are shown.
+const RUNS_IN_FULL: usize = 4;
+
 /// Untested survivors listed on a job page.
 const SURVIVORS_SHOWN: usize = 200;
 
