@@ -198,15 +198,15 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
     } else {
         shown == 0 && clean > 0
     };
-    let detail = if present {
-        format!("{shown} of {total} runs show it")
-    } else {
-        format!("{clean} of {total} runs are clean")
+    let detail = match (total, present) {
+        (0, _) => "not run".to_owned(),
+        (_, true) => format!("{shown} of {total} runs show it"),
+        (_, false) => format!("{clean} of {total} runs are clean"),
     };
     Check {
         name: name.to_owned(),
         passed,
-        made: true,
+        made: total > 0,
         detail,
     }
 }
