@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/exercise.sh"
 fresh "$DEV"
 attach
 exercise aligned data 120

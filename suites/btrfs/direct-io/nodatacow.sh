@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/exercise.sh"
 fresh "$DEV"
 attach
 for mode in aligned unaligned mixed; do

@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/btrfs.sh"
 fresh -d raid1 -m raid1 "$DEV" "$DEV2"
 attach
 fbtool pattern-write "$MNT/a" "$SEED" 500000

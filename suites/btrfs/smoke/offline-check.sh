@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/btrfs.sh"
 fresh "$DEV"
 attach -o compress=zstd:1
 i=0

@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/btrfs.sh"
 fresh "$DEV"
 attach
 fbtool pattern-write "$MNT/a" "$SEED" 6000000

@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/container.sh"
 store_up
 # Created, never started.
 bundle one 'echo never >/never'

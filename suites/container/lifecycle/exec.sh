@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/container.sh"
 store_up
 bundle one 'echo ready >/tmp/ready; sleep 1000'
 crun run -d -b "$STORE/c/one" one </dev/null >/dev/null 2>&1

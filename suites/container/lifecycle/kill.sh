@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/container.sh"
 store_up
 bundle one 'trap "echo term >/got; exit 3" TERM; echo ready >/up; while :; do sleep 0.1; done'
 crun run -d -b "$STORE/c/one" one </dev/null >/dev/null 2>&1

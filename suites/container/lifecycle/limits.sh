@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/container.sh"
 store_up
 # Eight processes at most: the shell, and seven of twenty.
 PIDS=8 bundle forks 'i=0; while [ $i -lt 20 ]; do sleep 1000 & i=$((i+1)); done; exit 0'

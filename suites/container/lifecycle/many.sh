@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/container.sh"
 store_up
 # One after another; what each does depends on the seed.
 i=0

@@ -1,4 +1,4 @@
-. "${0%/*}/lib.sh"
+. "${0%/*}/lib/container.sh"
 store_up
 bundle one 'hostname; echo "pid $$"; cat /etc/origin; echo changed >/etc/origin; rm /bin/wc; echo new >/new; ls /proc >/tmp/x; exit 7'
 code=0

@@ -2,7 +2,7 @@
 set -eu
 DEV=/dev/ram0
 STORE=/mnt/store
-HERE=${0%/*}
+LIB=${0%/*}/lib
 export XDG_RUNTIME_DIR=/run
 
 fail() { echo "FAIL: $*"; exit 1; }
@@ -21,12 +21,15 @@ on_exit() {
 }
 trap on_exit EXIT
 
-# A Btrfs with an image of busybox on it.
+# A file system of type $1 (btrfs unless said otherwise) with an image of busybox on it.
 store_up() {
+    fs=${1:-btrfs}
+    force=-f
+    [ "$fs" = btrfs ] || force=-F
     dmesg -c >/dev/null
-    mkfs.btrfs -q -f "$DEV" >/tmp/mkfs.log 2>&1 || { cat /tmp/mkfs.log; fail mkfs; }
+    "mkfs.$fs" -q "$force" "$DEV" >/tmp/mkfs.log 2>&1 || { cat /tmp/mkfs.log; fail mkfs; }
     mkdir -p "$STORE"
-    mount -t btrfs "$DEV" "$STORE"
+    mount -t "$fs" "$DEV" "$STORE"
     lower=$STORE/image
     mkdir -p "$lower/bin" "$lower/proc" "$lower/sys" "$lower/dev" "$lower/tmp" "$lower/etc"
     cp /bin/busybox "$lower/bin/busybox"
@@ -45,7 +48,7 @@ bundle() {
     command=$(printf '%s' "$2" | sed 's/[\\"&|]/\\&/g; s/\\"/\\\\"/g')
     sed -e "s|@ID@|$1|g" -e "s|@COMMAND@|$command|" \
         -e "s|@PIDS@|${PIDS:-64}|" -e "s|@MEMORY@|${MEMORY:-67108864}|" \
-        "$HERE/config.json" >"$dir/config.json"
+        "$LIB/config.json" >"$dir/config.json"
 }
 
 # Takes the bundle of container $1 away again.
@@ -76,7 +79,7 @@ store_down() {
     if ps -o comm | grep -x 'crun\|sleep'; then fail "a process is left"; fi
     # Only what tells of something left: other complaints are for whoever reads the console.
     dmesg >/tmp/dmesg.log
-    if grep -E 'Busy inodes|still in use|BTRFS (error|critical)' /tmp/dmesg.log; then
+    if grep -E 'Busy inodes|still in use|BTRFS (error|critical)|EXT4-fs error' /tmp/dmesg.log; then
         fail "the kernel says that something is left"
     fi
 }

@@ -1,0 +1,5 @@
+. "${0%/*}/idmap.sh"
+store_up btrfs
+DATA=$STORE/data
+exercise
+store_down
