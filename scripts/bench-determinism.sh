@@ -76,7 +76,7 @@ for suite in $SUITES; do
                     diff -a "$first/$file" "$first-differs/$file" | cut -c 1-200 | head -n 6 || true
                 fi
             done
-            rm -rf "$first-again" "$first"/{image,initramfs*,machines}
+            rm -rf "$first-again" "$first-again.txt" "$first"/{image,initramfs*,machines}
             printf '%-26s %5s %6s   %s of %s\n' "$suite" "$vcpus" "$seed" "$equal" "$RUNS"
             [ "$equal" -eq "$RUNS" ] || failed=1
         done

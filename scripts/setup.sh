@@ -13,7 +13,7 @@ PACKAGES=(
     # virtual machines and the sandbox
     qemu-system-x86 seabios bubblewrap util-linux
     # what the suites run in the guest
-    busybox-static btrfs-progs crun
+    busybox-static btrfs-progs e2fsprogs crun
 )
 
 missing() {

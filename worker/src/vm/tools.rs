@@ -13,7 +13,14 @@ use sha2::{Digest, Sha256};
 use crate::error::{Context, InfraError};
 
 /// The programs whose versions make up the toolset of a worker.
-pub const USUAL: &[&str] = &["btrfs", "busybox", "crun", "fio", "mkfs.btrfs"];
+pub const USUAL: &[&str] = &[
+    "btrfs",
+    "busybox",
+    "crun",
+    "mkfs.btrfs",
+    "mkfs.ext4",
+    "setpriv",
+];
 /// Loaded by glibc at run time for `pthread_cancel`, so that `ldd` does not show it.
 const HIDDEN: &str = "libgcc_s.so.1";
 /// Tools one suite may name.
