@@ -39,6 +39,8 @@ const CERTAIN_FAILURES: u32 = 12;
 const TIP_SKIPS: u32 = 3;
 /// Results between two tests of whether one change explains them.
 const MISFIT_EVERY: u32 = 8;
+/// Chances that differ by less than this share are equal.
+const ALIKE: f64 = 1e-9;
 /// Weight of the heaviest commit over that of the lightest in a prior.
 const PRIOR_RATIO: f64 = 64.0;
 /// Share of a prior that is spread evenly.
@@ -438,11 +440,13 @@ impl Search {
         let mut set: Vec<(Node, f64)> = (0..).zip(chance).filter(|c| c.1 > least).collect();
         set.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut held = 0.0;
-        let enough = set.iter().position(|c| {
+        let last = set.iter().find(|c| {
             held += c.1;
             held >= self.settings.confidence
         });
-        set.truncate(enough.map_or(set.len(), |last| last + 1));
+        // Nobody is left out who is as likely as the last one.
+        let least = last.map_or(0.0, |c| c.1 * (1.0 - ALIKE));
+        set.retain(|c| c.1 >= least);
         let confidence = match (ending, set.first()) {
             (Ending::NotReproduced, _) => none,
             (Ending::Culprit | Ending::Unresolved, Some(first)) => first.1,
