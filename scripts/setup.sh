@@ -11,7 +11,7 @@ PACKAGES=(
     # sources and databases
     git ca-certificates postgresql-15
     # virtual machines and the sandbox
-    qemu-system-x86 seabios bubblewrap util-linux
+    qemu-system-x86 seabios bubblewrap util-linux procps
     # what the suites run in the guest
     busybox-static btrfs-progs e2fsprogs crun
 )
