@@ -284,8 +284,27 @@ fn replay(lab: &Lab, run: &RunResult) -> [Vec<u8>; 2] {
 
 #[tokio::test]
 async fn the_shipped_suites_pass() {
+    pass(&["btrfs/smoke", "btrfs/direct-io", "container/lifecycle"]).await;
+}
+
+/// The long ones (enospc, exit-race, exit-latency) are left to `make bench-determinism`.
+#[tokio::test]
+async fn the_further_suites_pass() {
+    pass(&[
+        "btrfs/dio-perf",
+        "btrfs/qgroup-snapshot",
+        "btrfs/raid",
+        "container/cgroup-limits",
+        "container/idmapped-mounts",
+        "container/namespaces",
+        "io/llm",
+    ])
+    .await;
+}
+
+async fn pass(suites: &[&str]) {
     let lab = Lab::new().await;
-    for name in ["btrfs/smoke", "btrfs/direct-io", "container/lifecycle"] {
+    for name in suites {
         let began = Instant::now();
         let run = lab.run(&lab.work(shipped(name), RunMode::Exact, 1)).await;
         let seen = run.observation;
