@@ -123,7 +123,17 @@ fn without_crash(run: &TestObservation) -> Raw {
     match unusable {
         Some(c) => Raw::Unusable(format!("case {} could not run (exit {})", c.case, c.exit)),
         None if run.cases.is_empty() => Raw::Unusable("no case ran".to_owned()),
-        None => Raw::Absent(format!("{} cases passed", run.cases.len())),
+        None => Raw::Absent(match (failing(run).count(), run.cases.len()) {
+            (0, n) => passed(n),
+            (failed, n) => format!("ended without the crash; {failed} of {n} cases failed"),
+        }),
+    }
+}
+
+fn passed(cases: usize) -> String {
+    match cases {
+        1 => "the case passed".to_owned(),
+        n => format!("the {n} cases passed"),
     }
 }
 
@@ -154,8 +164,7 @@ fn compare(reference: &Reference, run: &TestObservation) -> Raw {
     }
     match reference.cases.len() {
         0 => Raw::Absent("ran to the end without the crash".to_owned()),
-        1 => Raw::Absent("the case passed".to_owned()),
-        n => Raw::Absent(format!("the {n} cases passed")),
+        n => Raw::Absent(passed(n)),
     }
 }
 
