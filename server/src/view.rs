@@ -19,6 +19,8 @@ use crate::state::App;
 
 /// A verdict with a larger chance to be wrong is weak.
 const WEAK: f64 = 0.02;
+/// How often a run fails without the culprit, for estimates.
+const CLEAN_FAILS: f64 = 0.01;
 /// Likeliest commits shown, and the least chance of one.
 const LIKELY_SHOWN: usize = 8;
 const LIKELY_LEAST: f64 = 0.0005;
@@ -233,8 +235,8 @@ fn remaining(picture: &Picture, chances: Option<&Chances>) -> (usize, usize) {
     }
 }
 
-/// The smallest set that holds the answer nearly surely, and the revisions still to test if they go
-/// on telling as much as those so far.
+/// The smallest set that holds the answer nearly surely, and the revisions still to test at as many
+/// runs each as so far.
 fn remaining_under_flakes(picture: &Picture, chances: &Chances) -> (usize, usize) {
     let mut sorted: Vec<f64> = chances.culprit.values().copied().collect();
     sorted.sort_by(|a, b| b.total_cmp(a));
@@ -244,13 +246,31 @@ fn remaining_under_flakes(picture: &Picture, chances: &Chances) -> (usize, usize
         held >= CONFIDENCE
     });
     let left = enough.map_or(sorted.len(), |last| last + 1);
-    let settled = picture.sites.len() as f64;
-    let told = (sorted.len() as f64).log2() - chances.entropy;
-    let more = match told > 1.0 {
-        true => (settled * chances.entropy / told).ceil() as usize,
-        false => sorted.len().ilog2() as usize,
+    let (shown, all) = picture.pooled();
+    let rate = (f64::from(shown) + 1.0) / (f64::from(all) + 2.0);
+    let made: usize = picture.sites.values().map(|s| s.tests.len()).sum();
+    let each = made as f64 / picture.sites.len().max(1) as f64;
+    let more = runs_to_go(chances.entropy, rate) / each.max(1.0);
+    (left, (more.ceil() as usize).max(1))
+}
+
+/// Runs that a search needs with feedback: bits / C + log2(1 / error) / D (Burnashev 1976), of a
+/// test that fails with `rate` where the culprit is and hardly ever elsewhere.
+fn runs_to_go(bits: f64, rate: f64) -> f64 {
+    let h = |p: f64| match p > 0.0 && p < 1.0 {
+        true => -p * p.log2() - (1.0 - p) * (1.0 - p).log2(),
+        false => 0.0,
     };
-    (left, more.max(1))
+    let clean = CLEAN_FAILS;
+    let mixed = |share: f64| {
+        h(share * rate + (1.0 - share) * clean) - share * h(rate) - (1.0 - share) * h(clean)
+    };
+    let capacity = (1..100)
+        .map(|percent| mixed(f64::from(percent) / 100.0))
+        .fold(1e-3, f64::max);
+    let distance =
+        rate * (rate / clean).log2() + (1.0 - rate) * ((1.0 - rate) / (1.0 - clean)).log2();
+    bits / capacity - (1.0 - CONFIDENCE).log2() / distance.max(1e-3)
 }
 
 /// Runs that flakes may have told are weak until the rest agrees with them.
