@@ -203,7 +203,7 @@ t2() {
     done
     check "T3 confidence less accuracy in points, $JOBS jobs" \
         "$(calc "($SURE - $RIGHT) / $JOBS * 100" | tr -d -)" '<=' 1
-    say '' && say '== T2 what people do today: right / runs, 200 seeds, the same as above'
+    say '' && say "== T2 what people do today: right and runs, the first $(seeds 200) of the same seeds"
     for graph in "${GRAPHS[@]}"; do
         for rates in "${RATES[@]}"; do
             printf '%-30s' "$graph ${rates/ //}"

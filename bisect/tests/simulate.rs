@@ -169,6 +169,7 @@ fn a_stretch_that_does_not_build_is_named_as_a_range() {
     p.tester.case = Case::Broken;
     let all = runs(&p, 150);
     assert_eq!(right(&all), 1.0);
+    assert!(all.iter().all(|r| r.set_size >= r.smallest_set));
     assert!(mean(&all, |r| f64::from(r.test_runs)) < 22.0);
     assert!(all.iter().all(|r| r.test_runs <= 55));
     let excess = mean(&all, |r| r.set_size as f64 - r.smallest_set as f64);

@@ -265,7 +265,9 @@ impl Search {
         if let Some(decision) = self.contradiction(&masses, class, sure) {
             return decision;
         }
-        if sure {
+        // Who cannot be checked alone must be as sure as the checks would make it.
+        let checkable = !self.settings.verify || self.can_be_checked(best);
+        if sure && (checkable || share >= 1.0 - verify::EPS) {
             return self.confirm(&masses, best, class, &pending, free);
         }
         if self.results >= self.settings.max_runs {
@@ -399,6 +401,11 @@ impl Search {
             chosen.extend(best);
         }
         started(chosen.into_iter().map(search).collect())
+    }
+
+    fn can_be_checked(&self, culprit: Node) -> bool {
+        let parents = self.belief.layout.graph().parents(culprit);
+        !self.untestable(culprit) && !parents.iter().any(|&p| self.untestable(p))
     }
 
     fn untestable(&self, node: Node) -> bool {

@@ -7,7 +7,7 @@ use crate::graph::Node;
 
 /// A verdict about one revision may be wrong this often. When the good rate is 0, a parent needs
 /// `ln EPS / ln(1 - p)` clean runs.
-const EPS: f64 = 1e-4;
+pub(super) const EPS: f64 = 1e-5;
 /// Share of revisions whose answer the alternative lets differ from what one change implies.
 const ODD: f64 = 0.05;
 /// By how much the alternative must explain the runs better. If one change is the truth this happens
