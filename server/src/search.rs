@@ -176,6 +176,8 @@ enum Run {
 fn build(site: &Site) -> Run {
     match (&site.built, site.build.as_ref().map(|b| b.state.as_str())) {
         (Some(BuildObservation::Failed { .. }), _) | (_, Some("held")) => Run::Told(Outcome::Skip),
+        // Its first run is about to start: what was chosen and built is also tested.
+        (Some(_), _) if site.tests.is_empty() => Run::Open,
         (Some(_), _) | (_, None | Some("cancelled")) => Run::Nothing,
         (None, _) => Run::Open,
     }

@@ -327,6 +327,8 @@ fn candidate(picture: &Picture, position: i32) -> Candidate {
     let site = picture.sites.get(&position).unwrap_or(&empty);
     let (verdict, why) = match picture.standing(position) {
         Standing::Untested => ("untested", String::new()),
+        // An answered job leaves what it no longer needed.
+        Standing::Running if picture.job.outcome.is_some() => ("untested", String::new()),
         Standing::Running => ("running", String::new()),
         Standing::Present(why) => ("bad", why),
         Standing::Absent(why) => ("good", why),

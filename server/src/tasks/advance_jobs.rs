@@ -239,6 +239,7 @@ impl Pass<'_> {
 
     /// The search under flakes: what it asks for, or its answer.
     async fn inquire(&mut self) -> anyhow::Result<Option<Outcome>> {
+        self.test_what_was_built().await?;
         let inquiry = Inquiry::new(self.picture, self.testers)?;
         match inquiry.decide() {
             Decision::Wait => Ok(None),
@@ -257,6 +258,17 @@ impl Pass<'_> {
                 answer::of_the_search(self.picture, &inquiry, &answer, revert).map(Some)
             }
         }
+    }
+
+    /// Starts the first run of every revision that was chosen and built for one.
+    async fn test_what_was_built(&mut self) -> anyhow::Result<()> {
+        for (position, site) in &self.picture.sites {
+            if site.built.is_some() && site.tests.is_empty() {
+                let reason = site.build.as_ref().map_or("", |b| b.reason.as_str());
+                self.drive(*position, 1, reason).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Builds and runs the last end without one commit; its check once that is done.
