@@ -1,7 +1,7 @@
 //! Pure search over a commit graph: same history in, same plan out.
 //!
-//! Owns: the graph of revisions, the candidates that observations leave, the choice of the next
-//! probes, the posterior, the number of runs a verdict needs.
+//! Owns: the graph of revisions, the candidates that verdicts leave and equal sections of them
+//! ([`plan`]), and the search under flakes ([`search`]).
 //! Must not know: git, Postgres, files, the clock, randomness, or how a verdict was derived from a run.
 
 mod batch;
@@ -9,9 +9,7 @@ mod graph;
 mod history;
 mod live;
 mod plan;
-mod posterior;
 mod range;
-mod runs;
 pub mod search;
 mod testable;
 
@@ -19,6 +17,4 @@ pub use fixedbitset::FixedBitSet;
 pub use graph::{Graph, GraphError, Node};
 pub use history::{History, Mark, Observation, Policy};
 pub use plan::{Found, Plan, Probe, distances, plan, steps_left};
-pub use posterior::{Posterior, posterior};
 pub use range::{Contradiction, candidates};
-pub use runs::{MAX_RUNS, runs_needed};

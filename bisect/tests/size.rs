@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use firstbad_bisect::{Graph, History, Mark, Node, Observation, Plan, Policy, plan, posterior};
+use firstbad_bisect::{Graph, History, Mark, Node, Observation, Plan, Policy, plan};
 
 fn mark(node: Node, mark: Mark) -> Observation {
     Observation {
@@ -76,14 +76,5 @@ fn a_kernel_sized_graph_is_planned_quickly() {
         };
         let p = plan(&g, n - 1, &skips, &Policy::default()).unwrap();
         println!("with a skip: {:?}, {}", start.elapsed(), probes(&p));
-        let start = std::time::Instant::now();
-        let marks =
-            (0..30).map(|i| mark(i * (n / 30), if i < 20 { Mark::Good } else { Mark::Bad }));
-        let h = History {
-            marks: marks.collect(),
-            running: vec![],
-        };
-        let p = posterior(&g, n - 1, &h, &Policy::default());
-        println!("posterior: {:?}, none {:.1e}", start.elapsed(), p.none);
     }
 }

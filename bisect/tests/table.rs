@@ -4,7 +4,7 @@
 
 use firstbad_bisect::{
     Contradiction, FixedBitSet, Found, Graph, GraphError, History, Mark, Node, Observation, Plan,
-    Policy, candidates, plan, posterior, steps_left,
+    Policy, candidates, plan, steps_left,
 };
 
 fn line(n: u32) -> Graph {
@@ -432,41 +432,4 @@ fn rounds_are_counted() {
         [1, 2, 3, 4, 9, 10].map(|n| steps_left(n, 2)),
         [0, 1, 1, 2, 2, 3]
     );
-}
-
-#[test]
-fn the_posterior_follows_the_runs() {
-    let g = line(10);
-    let run = |node, runs, bad_runs| Observation {
-        node,
-        mark: if bad_runs > 0 { Mark::Bad } else { Mark::Good },
-        runs,
-        bad_runs,
-    };
-    let at = |marks: Vec<Observation>| {
-        let h = History {
-            marks,
-            running: vec![],
-        };
-        let p = posterior(&g, 9, &h, &Policy::default());
-        assert!((p.by_node.iter().sum::<f64>() + p.none - 1.0).abs() < 1e-9);
-        p
-    };
-    let nothing = at(vec![]);
-    assert!((nothing.none - 0.02).abs() < 1e-9 && (nothing.by_node[3] - 0.098).abs() < 1e-9);
-    let clear = at(vec![run(9, 10, 10), run(5, 10, 10), run(4, 10, 0)]);
-    assert!(clear.by_node[5] > 0.999, "{clear:?}");
-    assert_eq!(clear.best().unwrap().0, 5);
-    // One clean run under a bug that shows half the time proves little.
-    let weak = at(vec![run(9, 20, 10), run(5, 10, 5), run(4, 1, 0)]);
-    let strong = at(vec![run(9, 20, 10), run(5, 10, 5), run(4, 20, 0)]);
-    assert!(
-        weak.by_node[5] < 0.5 && strong.by_node[5] > 0.99,
-        "{weak:?} {strong:?}"
-    );
-    // A failure that never comes back was a flake.
-    let flake = at(vec![run(9, 40, 1), run(4, 40, 0), run(8, 40, 0)]);
-    assert!(flake.none > 0.1 && flake.none > nothing.none, "{flake:?}");
-    // Skips say nothing.
-    assert_eq!(at(vec![mark(4, Mark::Skip)]), nothing);
 }
