@@ -110,7 +110,7 @@ pub fn of_the_search(
     Ok(match answer.ending {
         Ending::Culprit => {
             let node = answer.culprit.context("a culprit without a revision")?;
-            let parents = inquiry.parents(node);
+            let parents = inquiry.parents(picture, node);
             culprit(
                 picture,
                 inquiry.position(node),

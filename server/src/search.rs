@@ -1,7 +1,7 @@
 //! A job's picture in the terms of the search under flakes.
 //!
-//! Owns the translation: good ends become the oldest revisions of the graph, runs shared by
-//! revisions with one kernel count once, a search for a fix swaps the answers. Must not
+//! Owns the translation: good ends become the oldest revisions of the graph, revisions with one
+//! kernel become one, a search for a fix swaps the answers. Must not
 //! know how the search decides, and reads nothing but the picture.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use firstbad_api::job::{Find, Word};
 use firstbad_api::observation::BuildObservation;
 use firstbad_bisect::search::{Decision, Layout, Outcome, Search, Settings, Signal};
-use firstbad_bisect::{Graph, GraphError, Node};
+use firstbad_bisect::{FixedBitSet, Graph, GraphError, Node};
 
 use crate::judge::Raw;
 use crate::picture::{Picture, Site, Test};
@@ -31,6 +31,10 @@ const REPAIRED: f64 = 0.999;
 pub struct Inquiry {
     /// Position in the job of each node.
     positions: Vec<i32>,
+    /// Position of each node where its next run is best made: the one with most runs of its kernel.
+    probe_at: Vec<i32>,
+    /// For each candidate the nodes that stand for it and what it contains.
+    stands: Vec<Vec<Node>>,
     layout: Arc<Layout>,
     search: Search,
     pending: Vec<Node>,
@@ -52,8 +56,13 @@ impl Inquiry {
     /// # Errors
     /// When the stored revisions are no graph.
     pub fn new(picture: &Picture, workers: usize) -> Result<Inquiry, GraphError> {
-        let (positions, graph) = shape(picture)?;
-        let node_of: BTreeMap<i32, Node> = positions.iter().copied().zip(0..).collect();
+        let Shape {
+            positions,
+            graph,
+            stands,
+        } = shape(picture)?;
+        let node_of = nodes(picture, &positions, &stands);
+        let probe_at = most_run(picture, &positions, &node_of);
         let layout = Arc::new(Layout::new(graph));
         let mut search = Search::new(layout.clone(), settings(picture, workers), None);
         let mut pending = Vec::new();
@@ -91,6 +100,8 @@ impl Inquiry {
         pending.sort_unstable();
         Ok(Inquiry {
             positions,
+            probe_at,
+            stands,
             layout,
             search,
             pending,
@@ -107,10 +118,36 @@ impl Inquiry {
         self.positions.get(node as usize).copied().unwrap_or(-1)
     }
 
-    /// Positions of what a culprit is compared with: its parents among the revisions that count.
-    pub fn parents(&self, node: Node) -> Vec<i32> {
-        let parents = self.layout.graph().parents(node).iter();
-        parents.map(|p| self.position(*p)).collect()
+    /// Position in the job where a run of a node is to be made.
+    pub fn probe_at(&self, node: Node) -> i32 {
+        self.probe_at.get(node as usize).copied().unwrap_or(-1)
+    }
+
+    /// Positions of what a culprit is compared with: its parents where they were run, else the
+    /// revisions that stand for them.
+    pub fn parents(&self, picture: &Picture, node: Node) -> Vec<i32> {
+        let Ok(own) = Node::try_from(self.position(node)) else {
+            return Vec::new();
+        };
+        let followed = match picture.job.request.first_parent {
+            true => 1,
+            false => usize::MAX,
+        };
+        let mut positions = BTreeSet::new();
+        for parent in picture.graph.parents(own).iter().take(followed) {
+            let at = *parent as i32;
+            if picture.site(at).is_some_and(|s| !s.tests.is_empty()) {
+                positions.insert(at);
+                continue;
+            }
+            let stand = self.stands.get(*parent as usize).into_iter().flatten();
+            positions.extend(stand.map(|n| self.probe_at(*n)));
+        }
+        if positions.is_empty() {
+            let parents = self.layout.graph().parents(node).iter();
+            positions.extend(parents.map(|p| self.probe_at(*p)));
+        }
+        positions.into_iter().collect()
     }
 
     /// Of these revisions the one where another run tells most.
@@ -232,9 +269,17 @@ fn settings(picture: &Picture, workers: usize) -> Settings {
     }
 }
 
-/// The positions of the nodes and their graph: good ends, oldest, then the candidates. Revisions
-/// that cannot be the answer are taken out, and their children joined to their parents.
-fn shape(picture: &Picture) -> Result<(Vec<i32>, Graph), GraphError> {
+/// The graph of a search.
+struct Shape {
+    /// Position in the job of each node: good ends, oldest, then the candidates.
+    positions: Vec<i32>,
+    graph: Graph,
+    /// For each candidate the nodes that stand for it and what it contains.
+    stands: Vec<Vec<Node>>,
+}
+
+/// Revisions that cannot be the answer are taken out, and their children joined to their parents.
+fn shape(picture: &Picture) -> Result<Shape, GraphError> {
     let mut positions = picture.goods();
     let mut parents: Vec<Vec<Node>> = (0..positions.len() as Node)
         .map(|node| node.checked_sub(1).into_iter().collect())
@@ -249,15 +294,15 @@ fn shape(picture: &Picture) -> Result<(Vec<i32>, Graph), GraphError> {
     let chain: Option<BTreeSet<Node>> = policy
         .first_parent
         .then(|| std::iter::successors(Some(bad as Node), first).collect());
+    let unchanged = unchanged(picture);
     let kept = |node: Node| {
         let eligible = policy
             .eligible
             .as_ref()
             .is_none_or(|set| set.contains(node as usize));
         let on_chain = chain.as_ref().is_none_or(|chain| chain.contains(&node));
-        node as i32 == bad || (eligible && on_chain)
+        node as i32 == bad || (eligible && on_chain && !unchanged.contains(node as usize))
     };
-    // For each revision the nodes that stand for it and what it contains.
     let mut stands: Vec<Vec<Node>> = Vec::with_capacity(picture.graph.len());
     for node in 0..picture.graph.len() as Node {
         let list = picture.graph.parents(node);
@@ -275,6 +320,9 @@ fn shape(picture: &Picture) -> Result<(Vec<i32>, Graph), GraphError> {
         if older.is_empty() {
             older.clone_from(&before);
         }
+        if unchanged.contains(node as usize) {
+            newest(picture, &positions, &mut older);
+        }
         if kept(node) {
             let new = positions.len() as Node;
             positions.push(node as i32);
@@ -283,5 +331,84 @@ fn shape(picture: &Picture) -> Result<(Vec<i32>, Graph), GraphError> {
         }
         stands.push(older);
     }
-    Ok((positions, Graph::new(parents)?))
+    Ok(Shape {
+        positions,
+        graph: Graph::new(parents)?,
+        stands,
+    })
+}
+
+fn signature(picture: &Picture, position: i32) -> Option<&str> {
+    match picture.sites.get(&position)?.built.as_ref()? {
+        BuildObservation::Built { signature, .. } => Some(signature),
+        BuildObservation::Failed { .. } => None,
+    }
+}
+
+/// Commits that cannot have changed the answer: between two revisions of which one contains the
+/// other and that have the same kernel.
+fn unchanged(picture: &Picture) -> FixedBitSet {
+    let mut unchanged = FixedBitSet::with_capacity(picture.graph.len());
+    let built: Vec<(i32, &str)> = picture
+        .sites
+        .keys()
+        .filter_map(|p| Some((*p, signature(picture, *p)?)))
+        .collect();
+    for (newer, kernel) in &built {
+        let Ok(node) = Node::try_from(*newer) else {
+            continue;
+        };
+        for (older, _) in built.iter().filter(|b| b.1 == *kernel && b.0 < *newer) {
+            let Ok(old) = Node::try_from(*older) else {
+                unchanged.union_with(&picture.graph.ancestors(node));
+                continue;
+            };
+            if picture.graph.is_ancestor(old, node) {
+                let mut between = picture.graph.ancestors(node);
+                between.difference_with(&picture.graph.ancestors(old));
+                unchanged.union_with(&between);
+            }
+        }
+    }
+    unchanged
+}
+
+/// Leaves out of `nodes` what others of them contain.
+fn newest(picture: &Picture, positions: &[i32], nodes: &mut Vec<Node>) {
+    let all = nodes.clone();
+    let contains = |newer: Node, older: Node| {
+        let (new, old) = (positions[newer as usize], positions[older as usize]);
+        match (Node::try_from(new), Node::try_from(old)) {
+            (Ok(new), Ok(old)) => picture.graph.is_ancestor(old, new),
+            // Good ends are a chain, older than every candidate.
+            _ => older < newer,
+        }
+    };
+    nodes.retain(|&n| !all.iter().any(|&other| other != n && contains(other, n)));
+}
+
+/// The node of every position whose runs say something: its own, or that of the same kernel.
+fn nodes(picture: &Picture, positions: &[i32], stands: &[Vec<Node>]) -> BTreeMap<i32, Node> {
+    let mut node_of: BTreeMap<i32, Node> = positions.iter().copied().zip(0..).collect();
+    for (position, stand) in (0..).zip(stands) {
+        if let [node] = stand[..]
+            && let Some(kernel) = signature(picture, position)
+            && signature(picture, positions[node as usize]) == Some(kernel)
+        {
+            node_of.entry(position).or_insert(node);
+        }
+    }
+    node_of
+}
+
+fn most_run(picture: &Picture, positions: &[i32], node_of: &BTreeMap<i32, Node>) -> Vec<i32> {
+    let runs = |at: i32| picture.sites.get(&at).map_or(0, |s| s.tests.len());
+    let mut best = positions.to_vec();
+    for (position, node) in node_of {
+        let held = &mut best[*node as usize];
+        if runs(*position) > runs(*held) {
+            *held = *position;
+        }
+    }
+    best
 }

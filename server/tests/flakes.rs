@@ -97,3 +97,20 @@ async fn two_flaky_bugs_never_name_a_commit_between_them() {
         assert!([6, 18].contains(&at(&revs, rev)), "{rev}");
     }
 }
+
+#[tokio::test]
+async fn revisions_with_one_kernel_are_one_revision() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 24).await;
+    let job = server.submit(&request("line", &revs[0], &revs[23])).await;
+    let mut worker = server.register().await;
+    // Nothing that is built changes before the culprit: its parents are the good end's kernel.
+    worker.same = revs[..9].to_vec();
+    let seen = |rev: &str, seed: u64| match at(&revs, rev) >= 9 && fails(rev, seed, 0.3) {
+        true => Seen::Fails,
+        false => Seen::Clean,
+    };
+    let job = worker.work(job, seen).await;
+    assert_eq!(named(&job), Some(revs[9].as_str()), "{job:#?}");
+    assert!(job.cost.boots < 250, "{} boots", job.cost.boots);
+}

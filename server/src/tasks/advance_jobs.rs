@@ -314,7 +314,7 @@ impl Pass<'_> {
                 Purpose::Search => format!("tells {:.2} bits", probe.gain),
                 Purpose::Verify => "verification".to_owned(),
             };
-            let at = inquiry.position(probe.node);
+            let at = inquiry.probe_at(probe.node);
             asked.entry(at).or_insert((0, reason)).0 += 1;
         }
         for (position, (more, reason)) in asked {
