@@ -259,13 +259,18 @@ fn settings(picture: &Picture, workers: usize) -> Settings {
             }
         }
     };
+    let default = Settings::new(signal);
     Settings {
         workers,
         confidence: CONFIDENCE,
         calibration: picture.calibration.wanted,
         build_cost: BUILD_COST,
         max_runs: MAX_RUNS,
-        ..Settings::new(signal)
+        // Revisions have rates of their own only where runs of one disagree.
+        dispersion: default
+            .dispersion
+            .filter(|_| !picture.calibration.deterministic),
+        ..default
     }
 }
 
