@@ -26,15 +26,11 @@ impl Mark {
     }
 }
 
-/// One judged revision and the runs behind the judgement. A mark without runs is a human's.
+/// One judged revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     pub node: Node,
     pub mark: Mark,
-    /// Runs that gave an answer.
-    pub runs: u32,
-    /// Those of `runs` that showed the changed behaviour.
-    pub bad_runs: u32,
 }
 
 /// Everything known so far. The order of either list has no meaning.

@@ -216,12 +216,7 @@ impl Repository {
 }
 
 fn observe(node: Node, mark: Mark) -> Observation {
-    Observation {
-        node,
-        mark,
-        runs: 1,
-        bad_runs: u32::from(mark == Mark::Bad),
-    }
+    Observation { node, mark }
 }
 
 fn goods_only(goods: &[Node]) -> History {

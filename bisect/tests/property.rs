@@ -39,12 +39,7 @@ fn graphs(max: usize) -> impl Strategy<Value = Graph> {
 }
 
 fn observe(node: Node, mark: Mark) -> Observation {
-    Observation {
-        node,
-        mark,
-        runs: u32::from(mark != Mark::Skip),
-        bad_runs: u32::from(mark == Mark::Bad),
-    }
+    Observation { node, mark }
 }
 
 /// Runs a search in which tests end in an order drawn from `order`; answers the outcome.
@@ -149,15 +144,13 @@ proptest! {
 
     #[test]
     fn the_order_of_the_history_has_no_meaning(
-        g in graphs(80), marks in prop::collection::vec((any::<u32>(), 0u8..3, 0u32..9), 0..12),
+        g in graphs(80), marks in prop::collection::vec((any::<u32>(), 0u8..3), 0..12),
         running in prop::collection::vec(any::<u32>(), 0..3), turn in any::<prop::sample::Index>(),
     ) {
         let bad = g.len() as Node - 1;
-        let observed = |&(x, kind, runs): &(u32, u8, u32)| Observation {
+        let observed = |&(x, kind): &(u32, u8)| Observation {
             node: pick(&g, x),
             mark: [Mark::Good, Mark::Bad, Mark::Skip][usize::from(kind)],
-            runs,
-            bad_runs: if kind == 1 { runs.div_ceil(2) } else { 0 },
         };
         let a = History {
             marks: marks.iter().map(observed).collect(),

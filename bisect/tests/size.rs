@@ -5,12 +5,7 @@
 use firstbad_bisect::{Graph, History, Mark, Node, Observation, Plan, Policy, plan};
 
 fn mark(node: Node, mark: Mark) -> Observation {
-    Observation {
-        node,
-        mark,
-        runs: 1,
-        bad_runs: u32::from(mark == Mark::Bad),
-    }
+    Observation { node, mark }
 }
 
 fn probes(p: &Plan) -> usize {

@@ -32,13 +32,7 @@ fn with_merge() -> Graph {
 }
 
 fn mark(node: Node, mark: Mark) -> Observation {
-    let bad_runs = u32::from(mark == Mark::Bad);
-    Observation {
-        node,
-        mark,
-        runs: u32::from(mark != Mark::Skip),
-        bad_runs,
-    }
+    Observation { node, mark }
 }
 
 fn history(good: &[Node], bad: &[Node], skip: &[Node]) -> History {

@@ -373,25 +373,11 @@ impl Picture {
             let Ok(node) = Node::try_from(*position) else {
                 continue;
             };
-            let (present, absent, _) = self.tally(*position);
             match self.mark(*position) {
-                Some(mark) => history.marks.push(Observation {
-                    node,
-                    mark,
-                    runs: present + absent,
-                    bad_runs: if self.find() == Find::Fix {
-                        absent
-                    } else {
-                        present
-                    },
-                }),
+                Some(mark) => history.marks.push(Observation { node, mark }),
                 None if self.job.request.skip.contains(&row.rev) => {
-                    history.marks.push(Observation {
-                        node,
-                        mark: Mark::Skip,
-                        runs: 0,
-                        bad_runs: 0,
-                    })
+                    let mark = Mark::Skip;
+                    history.marks.push(Observation { node, mark });
                 }
                 None if self.sites.contains_key(position) => history.running.push(node),
                 None => {}

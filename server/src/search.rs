@@ -1,8 +1,8 @@
 //! A job's picture in the terms of the search under flakes.
 //!
 //! Owns the translation: good ends become the oldest revisions of the graph, revisions with one
-//! kernel become one, a search for a fix swaps the answers. Must not
-//! know how the search decides, and reads nothing but the picture.
+//! kernel become one, a search for a fix swaps the answers. Must not know how the search decides,
+//! and reads nothing but the picture.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -18,9 +18,9 @@ use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
 use crate::picture::{Picture, REVERTS, Standing};
-use crate::repo::RepoError;
 use crate::search::{CONFIDENCE, Inquiry};
 use crate::state::App;
+use crate::tasks::revert::{Revert, Wanted};
 
 /// Runs of one revision, at most, to be surer of a range.
 const SURER_RUNS: u32 = 20;
@@ -65,36 +65,6 @@ enum Passed {
     Quiet,
     Moved,
     Wants(Wanted),
-}
-
-/// A commit to be taken back on another.
-struct Wanted {
-    tree: String,
-    rev: String,
-    on: String,
-    fixups: Vec<String>,
-}
-
-/// The patch that takes a commit back, or why there is none.
-struct Revert {
-    rev: String,
-    patch: Result<String, String>,
-}
-
-impl Wanted {
-    async fn answer(self, app: &App) -> Revert {
-        let made = app
-            .repos
-            .revert(&self.tree, &self.rev, &self.on, &self.fixups)
-            .await;
-        Revert {
-            patch: made.map_err(|why| match why {
-                RepoError::PatchDoesNotApply { why, .. } | RepoError::BadPatch { why, .. } => why,
-                why => why.to_string(),
-            }),
-            rev: self.rev,
-        }
-    }
 }
 
 async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Passed> {

@@ -2,6 +2,7 @@
 
 pub mod advance_jobs;
 pub mod expire_leases;
+mod revert;
 
 use std::time::Duration;
 
