@@ -31,6 +31,9 @@ pub const INITRAMFS_BASE: &str = "initramfs-base.cpio";
 /// The part of an initramfs that is of one run; the two parts one after the other are the whole.
 pub const INITRAMFS_RUN: &str = "initramfs-run.cpio";
 
+/// The sources that went into a kernel: paths in the tree, one on each line.
+pub const COMPILED: &str = "compiled-files";
+
 /// One stored file of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artefact {

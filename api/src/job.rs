@@ -31,6 +31,12 @@ pub struct NewJob {
     /// Runs per candidate; 0 = decided from the rate seen at the bad end.
     #[serde(default)]
     pub runs: u32,
+    /// A commit is named at this chance, 0.9 to 0.9999.
+    #[serde(default = "default_confidence")]
+    pub confidence: f64,
+    /// After so many runs the job ends with the best answer so far.
+    #[serde(default = "default_max_runs")]
+    pub max_runs: u32,
     /// First seed; further runs count up from it.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -42,6 +48,12 @@ pub struct NewJob {
     pub paths: Vec<String>,
     #[serde(default)]
     pub first_parent: bool,
+    /// Search the first parents; when the answer is a merge, a second job looks into it.
+    #[serde(default)]
+    pub merge_first: bool,
+    /// When the answer changed more than once, search every change with a job of its own.
+    #[serde(default)]
+    pub every_flip: bool,
     /// Patches applied to every candidate.
     #[serde(default)]
     pub fixups: Vec<String>,
@@ -54,6 +66,12 @@ fn default_mode() -> RunMode {
 }
 fn default_vcpus() -> u32 {
     1
+}
+fn default_confidence() -> f64 {
+    0.995
+}
+fn default_max_runs() -> u32 {
+    2000
 }
 fn default_seed() -> u64 {
     1
@@ -77,10 +95,17 @@ pub enum Signal {
     /// A case fails; the failing cases and crash titles of the bad end are the reference.
     #[default]
     Failure,
+    /// One of these cases fails; how the others end does not matter.
+    Cases { cases: Vec<String> },
     /// A crash with this title (substring).
     Crash { title: String },
-    /// A metric beyond a threshold. Direction comes from the metric's own `better`.
-    Metric { name: String, threshold: f64 },
+    /// A metric beyond a threshold; without one, nearer to what it is at the end that shows the
+    /// behaviour. Direction comes from the metric's own `better`.
+    Metric {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        threshold: Option<f64>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -119,6 +144,9 @@ pub enum Outcome {
         /// Probability, 0..1.
         confidence: f64,
         checks: Vec<Check>,
+        /// When it is a merge of which every side alone answers as before: these sides.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sides: Vec<RevSubject>,
     },
     /// Skips hide it: exactly these are left.
     Range {
@@ -259,6 +287,18 @@ pub struct CandidateTest {
     pub reused: bool,
 }
 
+/// A job that led to another, or that it led to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Related {
+    pub id: i64,
+    /// Why there is a second job, in a few words.
+    pub why: String,
+    /// As in [`Job::state`].
+    pub state: String,
+    /// As in [`Job::sentence`], once it has ended.
+    pub sentence: Option<String>,
+}
+
 /// Cost of a job so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cost {
@@ -293,6 +333,19 @@ pub struct Job {
     /// The likeliest commits, most likely first, once both ends are known.
     #[serde(default)]
     pub likely: Vec<Likely>,
+    /// Commits that touch what the kernels at the ends were compiled from, once that is known: they
+    /// are tested first.
+    #[serde(default)]
+    pub relevant: Option<usize>,
+    /// Failing cases that went apart: this job goes on with these, others in [`Job::further`] jobs.
+    #[serde(default)]
+    pub narrowed: Vec<String>,
+    /// The job that led to this one.
+    #[serde(default)]
+    pub origin: Option<Related>,
+    /// The jobs that this one led to.
+    #[serde(default)]
+    pub further: Vec<Related>,
     /// Milliseconds spent by stage: `source`, `configure`, `build`, `boot`, `test`, `upload`.
     pub stage_ms: std::collections::BTreeMap<String, i64>,
     pub created_at: String,

@@ -1,7 +1,8 @@
 //! Wire types shared by server, worker, guest and command line.
 //!
-//! Owns the shapes that cross a process boundary and the one file of limits.
-//! Must not know: SQL, git, QEMU, or how a verdict is derived.
+//! Owns the shapes that cross a process boundary, the one file of limits, and
+//! the machine that a requested run means ([`qemu`]), so that worker and server
+//! agree on it. Must not know: SQL, git, processes, or how a verdict is derived.
 
 pub mod artefact;
 pub mod attempt;
@@ -11,6 +12,7 @@ pub mod lease;
 pub mod limits;
 pub mod observation;
 pub mod problem;
+pub mod qemu;
 pub mod suite;
 pub mod tree;
 pub mod worker;

@@ -18,6 +18,10 @@ pub struct SuiteSpec {
     /// Kernel configuration fragments, file names beside `suite.toml` or `../` in the area folder.
     #[serde(default)]
     pub config: Vec<String>,
+    /// Sources of the kernel that the suite is about, files and folders (with a slash at the end):
+    /// commits that touch them are suspected first.
+    #[serde(default)]
+    pub sources: Vec<String>,
     /// Extra kernel command line.
     #[serde(default)]
     pub cmdline: String,

@@ -50,6 +50,9 @@ pub struct Policy {
     pub first_parent: bool,
     /// Path limit: only these can be the culprit or be probed. `None` allows all.
     pub eligible: Option<FixedBitSet>,
+    /// How likely each node is the culprit, at least 1, by node; `None`: all alike. Only the order of
+    /// tests depends on it, never the answer.
+    pub weights: Option<Vec<u32>>,
 }
 
 impl Default for Policy {
@@ -58,6 +61,7 @@ impl Default for Policy {
             workers: 1,
             first_parent: false,
             eligible: None,
+            weights: None,
         }
     }
 }
@@ -67,5 +71,14 @@ impl Policy {
         self.eligible
             .as_ref()
             .is_none_or(|set| set.contains(node as usize))
+    }
+
+    /// Weight of a node; 0 when it is not allowed.
+    pub(crate) fn weight(&self, node: Node) -> f64 {
+        let weight = |weights: &Vec<u32>| weights.get(node as usize).map_or(1, |w| (*w).max(1));
+        match self.allows(node) {
+            true => f64::from(self.weights.as_ref().map_or(1, weight)),
+            false => 0.0,
+        }
     }
 }

@@ -72,7 +72,7 @@ pub fn plan(
         live: &range.live,
         weight: &range.weight,
         reach: &range.reach,
-        total: range.left.len() as f64,
+        total: range.total,
         usable: &usable,
         running: &running,
         testable: testable.as_ref(),
@@ -86,7 +86,7 @@ pub fn plan(
         reason: range.reason(at, testable.as_ref()),
     };
     let probes: Vec<Probe> = chosen.into_iter().map(probe).collect();
-    let steps_left = steps_left(range.left.len(), workers);
+    let steps_left = range.steps_left(workers);
     let left = range.left;
     Ok(if probes.is_empty() {
         Plan::Wait { left, steps_left }
@@ -109,7 +109,7 @@ pub fn distances(
 ) -> Result<Vec<(Node, u32)>, Contradiction> {
     let range = Range::new(graph, bad, history, policy)?;
     let n = range.left.len() as u32;
-    let all = range.live.nodes().iter().zip(&range.reach);
+    let all = range.live.nodes().iter().zip(&range.older);
     let allowed = all.filter(|(node, _)| policy.allows(**node));
     Ok(allowed
         .map(|(&node, &reach)| (node, (reach as u32).min(n - reach as u32)))
@@ -126,12 +126,17 @@ pub fn steps_left(candidates: usize, workers: usize) -> u32 {
     steps
 }
 
-/// The candidates with their ancestor counts.
+/// The candidates with what lies below each of them.
 struct Range {
     live: Live,
     left: Vec<Node>,
     weight: Vec<f64>,
+    /// Weight of a node and its ancestors.
     reach: Vec<f64>,
+    /// Candidates among a node and its ancestors.
+    older: Vec<f64>,
+    /// Weight of all.
+    total: f64,
 }
 
 impl Range {
@@ -147,18 +152,36 @@ impl Range {
             unlimited(graph, bad, history, policy)?,
             policy.first_parent,
         );
-        let weight: Vec<f64> = live
-            .nodes()
-            .iter()
-            .map(|&n| f64::from(u8::from(policy.allows(n))))
-            .collect();
+        let weight: Vec<f64> = live.nodes().iter().map(|&n| policy.weight(n)).collect();
         let reach = live.ancestor_sums(&weight);
+        let older = match policy.weights {
+            None => reach.clone(),
+            Some(_) => {
+                let one: Vec<f64> = weight.iter().map(|w| w.min(1.0)).collect();
+                live.ancestor_sums(&one)
+            }
+        };
         Ok(Self {
+            total: weight.iter().sum(),
             live,
             left,
             weight,
             reach,
+            older,
         })
+    }
+
+    /// Rounds still to come: those of as many even candidates as have the same entropy.
+    fn steps_left(&self, workers: usize) -> u32 {
+        let share = |w: &f64| w / self.total;
+        let bits: f64 = self
+            .weight
+            .iter()
+            .map(share)
+            .map(|p| if p > 0.0 { -p * p.log2() } else { 0.0 })
+            .sum();
+        // Rounded down by less than what sums of logarithms lose.
+        steps_left((bits.exp2() - 1e-6).ceil() as usize, workers)
     }
 
     fn positions(&self, nodes: &[Node]) -> Vec<usize> {
@@ -170,7 +193,7 @@ impl Range {
 
     /// Whether a test there could rule out a candidate either way.
     fn splits(&self, at: usize) -> bool {
-        0.0 < self.reach[at] && self.reach[at] < self.left.len() as f64
+        0.0 < self.reach[at] && self.reach[at] < self.total
     }
 
     fn telling(&self, running: &[Node]) -> Vec<usize> {
@@ -189,7 +212,7 @@ impl Range {
     }
 
     fn reason(&self, at: usize, testable: Option<&Testable>) -> String {
-        let (n, older) = (self.left.len(), self.reach[at] as usize);
+        let (n, older) = (self.left.len(), self.older[at] as usize);
         let splits = format!("splits {n} candidates into {older} and {}", n - older);
         match testable.and_then(|t| t.steps_from_skip(at)) {
             Some(1) => format!("{splits}, next to a skipped revision"),

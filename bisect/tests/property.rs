@@ -88,6 +88,37 @@ fn brute_force_distances(g: &Graph, left: &[Node]) -> Vec<(Node, u32)> {
         .collect()
 }
 
+/// 1,000 commits on a line of which every 33rd is likely: log2(31 + 969 / 64) = 5.5 steps to a likely
+/// one instead of 10, and at most 6 more than without weights to an unlikely one.
+#[test]
+fn a_likely_culprit_takes_as_many_steps_as_it_has_bits() {
+    let g = Graph::new(
+        (0..1000u32)
+            .map(|i| i.checked_sub(1).into_iter().collect())
+            .collect(),
+    );
+    let g = g.unwrap();
+    let heavy = |n: Node| n.is_multiple_of(33);
+    let weights = (0..1000).map(|n| if heavy(n) { 64 } else { 1 }).collect();
+    let policy = Policy {
+        weights: Some(weights),
+        ..Policy::default()
+    };
+    let steps = |culprit: Node| {
+        let (found, h) = search(&g, &policy, &[0], |n| match n < culprit {
+            true => Mark::Good,
+            false => Mark::Bad,
+        });
+        assert_eq!(found, Found::Culprit { node: culprit });
+        h.marks.len()
+    };
+    let (likely, others): (Vec<Node>, Vec<Node>) = (0..1000).partition(|n| heavy(*n));
+    let mean = |of: &[Node]| of.iter().map(|n| steps(*n)).sum::<usize>() as f64 / of.len() as f64;
+    assert!(mean(&likely) < 7.0, "{}", mean(&likely));
+    assert!(mean(&others) < 13.0, "{}", mean(&others));
+    assert!(others.iter().all(|n| steps(*n) <= 16));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -102,6 +133,19 @@ proptest! {
         });
         prop_assert_eq!(found, Found::Culprit { node: culprit });
         prop_assert!(h.marks.len() <= g.len());
+    }
+
+    #[test]
+    fn weights_change_the_order_and_not_the_answer(
+        g in graphs(150), at in any::<u32>(), workers in 1usize..4,
+        weights in prop::collection::vec(prop_oneof![Just(1u32), Just(64)], 150),
+    ) {
+        let culprit = pick(&g, at);
+        let policy = Policy { workers, weights: Some(weights), ..Policy::default() };
+        let (found, _) = search(&g, &policy, &[0], |n| {
+            if g.is_ancestor(culprit, n) { Mark::Bad } else { Mark::Good }
+        });
+        prop_assert_eq!(found, Found::Culprit { node: culprit });
     }
 
     #[test]
@@ -184,7 +228,7 @@ proptest! {
     fn a_path_limit_names_the_eligible_culprit(g in graphs(100), at in any::<u32>(), some in any::<u64>(), workers in 1usize..4) {
         let culprit = pick(&g, at);
         let eligible = (0..g.len()).filter(|&n| some >> (n % 64) & 1 == 1 || n == culprit as usize).collect();
-        let policy = Policy { workers, first_parent: false, eligible: Some(eligible) };
+        let policy = Policy { workers, eligible: Some(eligible), ..Policy::default() };
         let (found, h) = search(&g, &policy, &[0], |n| if g.is_ancestor(culprit, n) { Mark::Bad } else { Mark::Good });
         prop_assert_eq!(found, Found::Culprit { node: culprit });
         let allowed = policy.eligible.as_ref().unwrap();

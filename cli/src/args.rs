@@ -219,11 +219,14 @@ pub struct SubmitArgs {
     /// What to look for.
     #[arg(long, value_enum, default_value_t = Find::Regression)]
     pub find: Find,
+    /// Bad means: one of these cases fails, however the others end.
+    #[arg(long, num_args = 1.., value_name = "CASE", conflicts_with_all = ["crash", "metric"])]
+    pub failing: Vec<String>,
     /// Bad means: a crash with this title (or a part of it).
     #[arg(long, value_name = "TITLE")]
     pub crash: Option<String>,
-    /// Bad means: this metric is worse than the threshold.
-    #[arg(long, value_name = "NAME", requires = "threshold")]
+    /// Bad means: this metric is worse than the threshold, or, without one, as at the bad end.
+    #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     #[arg(
         long,
@@ -247,6 +250,12 @@ pub struct SubmitArgs {
     /// Runs per candidate; 0: decided from the rate seen at the bad end.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub runs: u32,
+    /// Name a commit at this chance.
+    #[arg(long, value_name = "C", default_value_t = 0.995)]
+    pub confidence: f64,
+    /// End with the best answer so far after so many runs.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub max_runs: u32,
     /// First seed; further runs count up from it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -264,6 +273,12 @@ pub struct SubmitArgs {
     /// Follow only the first parent of merges.
     #[arg(long)]
     pub first_parent: bool,
+    /// Follow the first parents; when the answer is a merge, look into it with a second job.
+    #[arg(long)]
+    pub merge_first: bool,
+    /// When the answer changed more than once, search every change with a job of its own.
+    #[arg(long)]
+    pub every_flip: bool,
     #[arg(long)]
     pub title: Option<String>,
     /// The same key and request again joins the first job.
@@ -451,7 +466,6 @@ mod tests {
     fn submit_refuses_what_contradicts_itself() {
         let base = "firstbad submit --tree t --good a --bad b --suite s";
         for more in [
-            "--metric m",
             "--threshold 3",
             "--metric m --threshold x",
             "--metric m --threshold 3 --crash c",

@@ -146,6 +146,7 @@ mod tests {
             author: String::new(),
             confidence: 1.0,
             checks: vec![],
+            sides: vec![],
         };
         assert_eq!(outcome_code(Some(&culprit)), 0);
         let why = String::new();

@@ -45,6 +45,22 @@ pub fn job(job: &Job, page: &str) -> String {
             let _ = writeln!(out, "{}", line(&job.sentence));
         }
     }
+    if !job.narrowed.is_empty() {
+        let _ = writeln!(out, "cases       {}", line(&job.narrowed.join(", ")));
+    }
+    if let Some(origin) = &job.origin {
+        let _ = writeln!(out, "from        job {}: {}", origin.id, line(&origin.why));
+    }
+    for next in &job.further {
+        let told = next.sentence.as_deref().unwrap_or(&next.state);
+        let _ = writeln!(
+            out,
+            "led to      job {}: {}: {}",
+            next.id,
+            line(&next.why),
+            line(told)
+        );
+    }
     let cost = &job.cost;
     let _ = writeln!(
         out,
@@ -83,9 +99,14 @@ fn outcome(outcome: &Outcome) -> String {
             author,
             confidence,
             checks,
+            sides,
         } => {
             let _ = writeln!(out, "culprit     {} {}", line(rev), line(subject));
             let _ = writeln!(out, "author      {}", line(author));
+            for side in sides {
+                let (rev, subject) = (line(&side.rev), line(&side.subject));
+                let _ = writeln!(out, "clash of    {rev} {subject}");
+            }
             let _ = writeln!(out, "confidence  {}", percent(*confidence));
             out.push_str(&self::checks(checks));
         }
@@ -253,6 +274,7 @@ mod tests {
                 made: true,
                 detail: "1 of 1 runs passed".into(),
             }],
+            sides: vec![],
         });
         assert!(text.contains(&rev), "{text}");
         assert!(!text.contains('\x1b'), "{text}");

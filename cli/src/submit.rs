@@ -93,10 +93,14 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         },
         vcpus: args.vcpus,
         runs: args.runs,
+        confidence: args.confidence,
+        max_runs: args.max_runs,
         seed: args.seed,
         skip: range.skip,
         paths: range.paths,
         first_parent: range.first_parent,
+        merge_first: args.merge_first,
+        every_flip: args.every_flip,
         fixups,
         title: args.title.clone(),
     })
@@ -107,9 +111,12 @@ fn signal(args: &SubmitArgs) -> Signal {
         (Some(title), _, _) => Signal::Crash {
             title: title.clone(),
         },
-        (None, Some(name), Some(threshold)) => Signal::Metric {
+        (None, Some(name), threshold) => Signal::Metric {
             name: name.clone(),
             threshold,
+        },
+        _ if !args.failing.is_empty() => Signal::Cases {
+            cases: args.failing.clone(),
         },
         _ => Signal::Failure,
     }
@@ -153,7 +160,7 @@ mod tests {
     fn signals_and_bases() {
         let body = request(&submit(" --metric write_kbps --threshold 500 --find fix")).unwrap();
         let name = "write_kbps".to_string();
-        let threshold = 500.0;
+        let threshold = Some(500.0);
         assert_eq!(body.signal, Signal::Metric { name, threshold });
         assert_eq!(body.find, job::Find::Fix);
         let body = request(&submit(" --crash WARNING --base defconfig --mode real")).unwrap();

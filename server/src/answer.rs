@@ -4,14 +4,22 @@
 
 use anyhow::Context;
 use firstbad_api::job::{Check, Find, Outcome, RevSubject};
+use firstbad_api::lease::RunMode;
+use firstbad_bisect::Node;
 use firstbad_bisect::search::{Answer, Ending};
 
+use crate::judge::Raw;
 use crate::picture::{CALIBRATION_RUNS, Picture, REVERTS, Standing};
+use crate::scale;
 use crate::search::Inquiry;
 use crate::view::percent;
 
 /// Chance that a revert seems to help by luck.
 const REVERT_MISS: f64 = 1e-3;
+/// An end has changed when the order of its runs has a smaller chance.
+const DRIFT: f64 = 1e-3;
+/// A normal number is above the mean by so many deviations with that chance.
+const REVERT_DEVIATIONS: f64 = 3.09;
 
 /// The outcome that the ends alone give, if they do.
 pub fn of_the_ends(picture: &Picture) -> Option<Outcome> {
@@ -46,15 +54,80 @@ pub fn of_the_ends(picture: &Picture) -> Option<Outcome> {
     not_reproduced(picture)
 }
 
+/// The best answer so far of a search by sections that has used up its runs; under flakes the search
+/// ends itself.
+///
+/// # Errors
+/// When the stored revisions are no graph.
+pub fn out_of_runs(picture: &Picture) -> anyhow::Result<Option<Outcome>> {
+    let runs: usize = picture.sites.values().map(|s| s.tests.len()).sum();
+    let allowed = picture.job.request.max_runs;
+    if !picture.calibration.deterministic || runs < usize::try_from(allowed)? {
+        return Ok(None);
+    }
+    let chances = Inquiry::new(picture, 1)?.chances().culprit;
+    let likeliest = chances.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    Ok(likeliest.map(|(position, chance)| runs_do_not_suffice(picture, position, chance)))
+}
+
+fn runs_do_not_suffice(picture: &Picture, position: i32, chance: f64) -> Outcome {
+    Outcome::Unresolved {
+        why: format!(
+            "the {} runs allowed did not suffice; the likeliest commit is {} ({})",
+            picture.job.request.max_runs,
+            picture.rev(position),
+            percent(chance)
+        ),
+    }
+}
+
 /// The commit that an answer would name, by its position.
 pub fn named_commit(inquiry: &Inquiry, answer: &Answer) -> Option<i32> {
     let position = inquiry.position(answer.culprit?);
     (answer.ending == Ending::Culprit && position >= 0).then_some(position)
 }
 
+/// The outcome when an end no longer answers as it did at first: the machine or its environment has
+/// changed, and no commit can be blamed for that.
+pub fn drift(picture: &Picture) -> Option<Outcome> {
+    if picture.job.request.mode == RunMode::Exact {
+        return None;
+    }
+    for position in picture.present_ends() {
+        let tests = &picture.sites.get(&position)?.tests;
+        let shows: Vec<bool> = tests
+            .iter()
+            .filter_map(|t| t.raw.as_ref())
+            .map(|raw| matches!(raw, Raw::Present(_)))
+            .collect();
+        let (all, shown) = (shows.len(), shows.iter().filter(|s| **s).count());
+        let last = shows.iter().rposition(|s| *s)? + 1;
+        // If their order had no meaning, all would fall into the first `last` runs with this chance.
+        let luck: f64 = (0..shown)
+            .map(|i| (last - i) as f64 / (all - i) as f64)
+            .product();
+        if luck < DRIFT {
+            return Some(Outcome::Unresolved {
+                why: format!(
+                    "the {} showed it in {shown} of its first {last} runs and in none of the {} after \
+                     them: something besides the kernel has changed",
+                    end_name(picture, position),
+                    all - last
+                ),
+            });
+        }
+    }
+    None
+}
+
 /// Clean runs wanted of the last end without the commit at `position`: so many that chance gives
 /// them in one case of a thousand if the behaviour were still there.
 pub fn revert_runs(picture: &Picture) -> u32 {
+    if let Some(scale) = picture.scale() {
+        // The mean is on the wrong side of the middle with this chance (normal distribution).
+        let runs = (2.0 * REVERT_DEVIATIONS / scale.shift()).powi(2).ceil();
+        return runs.clamp(1.0, f64::from(CALIBRATION_RUNS)) as u32;
+    }
     let (shown, all) = picture.pooled();
     // Laplace's estimate: never certain.
     let rate = (f64::from(shown) + 1.0) / (f64::from(all) + 2.0);
@@ -66,28 +139,35 @@ pub fn revert_runs(picture: &Picture) -> u32 {
 /// `None` while its runs are not in.
 pub fn revert_check(picture: &Picture, position: i32) -> Option<Check> {
     let at = position + REVERTS;
-    let name = format!("revert on the {}", end_name(picture, picture.bad()));
     match picture.standing(at) {
-        Standing::Unusable(why) | Standing::Held(why) => {
-            return Some(impossible_revert(picture, &why));
+        Standing::Unusable(why) => {
+            return Some(no_revert(picture, format!("cannot be reverted: {why}")));
+        }
+        Standing::Held(why) => {
+            return Some(no_revert(picture, format!("infrastructure: {why}")));
         }
         Standing::Untested => return None,
         _ => {}
     }
     let shows = picture.find() == Find::Fix;
     let (present, absent, _) = picture.tally(at);
-    let enough = present > 0 || absent >= revert_runs(picture);
-    enough.then(|| check(picture, &name, at, shows))
+    let shown = present > 0 && picture.scale().is_none();
+    let enough = shown || present + absent >= revert_runs(picture);
+    enough.then(|| check(picture, &revert_name(picture), at, shows))
 }
 
-/// That check when it cannot be made.
-pub fn impossible_revert(picture: &Picture, why: &str) -> Check {
+/// That check when it cannot be made, and why.
+pub fn no_revert(picture: &Picture, detail: String) -> Check {
     Check {
-        name: format!("revert on the {}", end_name(picture, picture.bad())),
+        name: revert_name(picture),
         passed: false,
         made: false,
-        detail: format!("cannot be reverted: {why}"),
+        detail,
     }
+}
+
+fn revert_name(picture: &Picture) -> String {
+    format!("revert on the {}", end_name(picture, picture.bad()))
 }
 
 /// The outcome of a search that has ended; `revert` is the check that goes with a named commit.
@@ -133,15 +213,20 @@ pub fn of_the_search(
                  was repaired and broken again; the likeliest change is {likeliest} ({surety})"
             ),
         },
-        Ending::Unresolved => Outcome::Unresolved {
-            why: format!(
-                "the runs allowed did not suffice; the likeliest commit is {likeliest} ({surety})"
-            ),
-        },
+        Ending::Unresolved => {
+            let position = positions.first().copied().unwrap_or_default();
+            runs_do_not_suffice(picture, position, answer.confidence)
+        }
     })
 }
 
 fn not_reproduced(picture: &Picture) -> Option<Outcome> {
+    if let Some(why) = picture.ends_alike() {
+        return Some(Outcome::NotReproduced {
+            why: why.to_owned(),
+            checks: end_checks(picture),
+        });
+    }
     for position in picture.present_ends() {
         let (present, absent, _) = picture.tally(position);
         let wanted = if picture.job.request.runs > 0 {
@@ -193,6 +278,14 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
     }
     let (shown, clean, _) = picture.tally(position);
     let total = shown + clean;
+    if let (Some(shows), Some(mean)) = (picture.mean_shows(position), picture.metric(position)) {
+        return Check {
+            name: name.to_owned(),
+            passed: shows == present,
+            made: true,
+            detail: format!("{} on average of {total} runs", scale::round(mean)),
+        };
+    }
     let passed = if present {
         shown > 0
     } else {
@@ -283,7 +376,25 @@ fn culprit(
         author: row.map(|r| r.author.clone()).unwrap_or_default(),
         confidence,
         checks,
+        sides: sides(picture, position),
     }
+}
+
+/// The sides of a merge that is the answer though each of them is not; with `first_parent` the
+/// others were not looked at.
+fn sides(picture: &Picture, position: i32) -> Vec<RevSubject> {
+    let (Ok(node), Some(row)) = (Node::try_from(position), picture.revisions.get(&position)) else {
+        return Vec::new();
+    };
+    if !row.merge || picture.job.request.first_parent {
+        return Vec::new();
+    }
+    let parents = picture.graph.parents(node).iter();
+    let mut sides: Vec<i32> = parents.filter_map(|p| i32::try_from(*p).ok()).collect();
+    if sides.len() < 2 {
+        sides.extend(picture.goods());
+    }
+    named(picture, &sides)
 }
 
 fn named(picture: &Picture, positions: &[i32]) -> Vec<RevSubject> {

@@ -47,13 +47,19 @@ fn failing(run: &TestObservation) -> impl Iterator<Item = &str> {
         .map(|c| c.case.as_str())
 }
 
-/// Judges one run. `reference` is `None` for runs at the end that should show the behaviour.
-pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Raw {
-    match signal {
+/// Judges one run. `reference` is `None` for runs at the end that should show the behaviour; the
+/// answer is `None` for a number without a threshold.
+pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Option<Raw> {
+    Some(match signal {
         Signal::Failure => match reference {
             None => first_look(run),
             Some(reference) => compare(reference, run),
         },
+        Signal::Cases { cases } => {
+            let cases = cases.iter().cloned().collect();
+            let titles = BTreeSet::new();
+            compare(&Reference { cases, titles }, run)
+        }
         Signal::Crash { title } => match run
             .crashes
             .iter()
@@ -62,8 +68,8 @@ pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservati
             Some(crash) => Raw::Present(crash.title.clone()),
             None => without_crash(run),
         },
-        Signal::Metric { name, threshold } => metric(name, *threshold, run),
-    }
+        Signal::Metric { name, threshold } => return metric(name, *threshold, run),
+    })
 }
 
 /// The metric's values in one run, in case order, with their direction.
@@ -75,24 +81,27 @@ pub fn metric_value(name: &str, run: &TestObservation) -> Option<(f64, bool)> {
         .map(|m| (m.value, m.better != "lower"))
 }
 
-fn metric(name: &str, threshold: f64, run: &TestObservation) -> Raw {
+fn metric(name: &str, threshold: Option<f64>, run: &TestObservation) -> Option<Raw> {
     if let Some(crash) = run.crashes.first() {
-        return Raw::Unusable(format!("another crash: {}", crash.title));
+        return Some(Raw::Unusable(format!("another crash: {}", crash.title)));
     }
     match metric_value(name, run) {
-        None => Raw::Unusable(format!("no metric {name} ({})", describe_end(run))),
+        None => {
+            let why = format!("no metric {name} ({})", describe_end(run));
+            Some(Raw::Unusable(why))
+        }
         Some((value, higher_is_better)) => {
+            let threshold = threshold?;
             let beyond = if higher_is_better {
                 value < threshold
             } else {
                 value > threshold
             };
             let text = format!("{name} = {value} (threshold {threshold})");
-            if beyond {
-                Raw::Present(text)
-            } else {
-                Raw::Absent(text)
-            }
+            Some(match beyond {
+                true => Raw::Present(text),
+                false => Raw::Absent(text),
+            })
         }
     }
 }
@@ -190,6 +199,10 @@ pub fn describe_end(run: &TestObservation) -> String {
 mod tests {
     use super::*;
     use firstbad_api::observation::{CaseResult, Crash, CrashKind, Metric, RunInputs};
+
+    fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Raw {
+        super::judge(signal, reference, run).unwrap()
+    }
 
     fn run(cases: &[(&str, CaseStatus)], crashes: &[&str]) -> TestObservation {
         TestObservation {
@@ -297,7 +310,7 @@ mod tests {
         });
         let signal = |threshold| Signal::Metric {
             name: "mb".to_owned(),
-            threshold,
+            threshold: Some(threshold),
         };
         assert!(matches!(judge(&signal(80.0), None, &fast), Raw::Absent(_)));
         assert!(matches!(

@@ -11,7 +11,8 @@ use firstbad_bisect::{Graph, History, Mark, Node, Observation, Policy};
 use sqlx::PgConnection;
 
 use crate::db::job::{self, JobRow, ProbeRow, RevisionRow};
-use crate::judge::{Raw, Reference, judge};
+use crate::judge::{Raw, Reference, judge, metric_value};
+use crate::scale::{self, Ends, Scale};
 
 /// Runs at the end that shows the behaviour before it counts as deterministic.
 pub const FIRST_RUNS: u32 = 3;
@@ -57,6 +58,8 @@ pub struct Calibration {
     pub wanted: u32,
     /// Whether these are in and showed it.
     pub known: bool,
+    /// Runs wanted at the ends that do not show it.
+    pub wanted_clean: u32,
     /// Clean runs that make a candidate *absent* where every run tells the same.
     pub needed: u32,
     /// No run was clean at a revision that shows the behaviour.
@@ -74,6 +77,8 @@ pub struct Picture {
     pub reverts: BTreeMap<i32, Site>,
     pub graph: Graph,
     pub calibration: Calibration,
+    /// What a metric without a threshold is at both ends.
+    pub ends: Ends,
 }
 
 impl Picture {
@@ -135,10 +140,13 @@ impl Picture {
             calibration: Calibration {
                 wanted: FIRST_RUNS,
                 known: false,
+                wanted_clean: 1,
                 needed: 1,
                 deterministic: true,
             },
+            ends: Ends::Open,
         };
+        picture.ends = picture.compare_ends();
         picture.judge_all();
         picture.calibrate();
         Ok(picture)
@@ -158,6 +166,14 @@ impl Picture {
         self.job.request.find
     }
 
+    /// What counts as the behaviour: as requested, or what is left of it.
+    pub fn signal(&self) -> Signal {
+        match self.job.narrowed.clone() {
+            Some(cases) => Signal::Cases { cases },
+            None => self.job.request.signal.clone(),
+        }
+    }
+
     /// Ends where the behaviour should be seen.
     pub fn present_ends(&self) -> Vec<i32> {
         match self.find() {
@@ -175,7 +191,10 @@ impl Picture {
     }
 
     fn judge_all(&mut self) {
-        let signal = self.job.request.signal.clone();
+        let mut signal = self.signal();
+        if let (Signal::Metric { threshold, .. }, Ends::Differ(scale)) = (&mut signal, &self.ends) {
+            *threshold = Some(scale.threshold());
+        }
         let ends = self.present_ends();
         let observed = ends
             .iter()
@@ -193,7 +212,7 @@ impl Picture {
                 test.raw = test
                     .observation
                     .as_ref()
-                    .map(|o| judge(&signal, reference, o));
+                    .and_then(|o| judge(&signal, reference, o));
             }
         }
     }
@@ -224,7 +243,97 @@ impl Picture {
         tally
     }
 
+    /// The metric's values at these positions, and whether higher is better.
+    fn values(&self, positions: &[i32]) -> (Vec<f64>, bool) {
+        let Signal::Metric { name, .. } = &self.job.request.signal else {
+            return (Vec::new(), true);
+        };
+        let sites = positions.iter().filter_map(|p| self.site(*p));
+        let runs = sites.flat_map(|s| &s.tests);
+        let seen = runs.filter_map(|t| t.observation.as_ref());
+        let told = seen.filter(|o| o.crashes.is_empty());
+        let values: Vec<(f64, bool)> = told.filter_map(|o| metric_value(name, o)).collect();
+        let higher = values.first().is_none_or(|v| v.1);
+        (values.into_iter().map(|v| v.0).collect(), higher)
+    }
+
+    /// Whether the job's metric is compared with what it is at the ends.
+    fn between_the_ends(&self) -> bool {
+        let signal = &self.job.request.signal;
+        matches!(
+            signal,
+            Signal::Metric {
+                threshold: None,
+                ..
+            }
+        )
+    }
+
+    /// The job's metric in one run.
+    pub fn number(&self, run: &TestObservation) -> Option<f64> {
+        match &self.job.request.signal {
+            Signal::Metric { name, .. } => metric_value(name, run).map(|(value, _)| value),
+            _ => None,
+        }
+    }
+
+    fn compare_ends(&self) -> Ends {
+        if !self.between_the_ends() {
+            return Ends::Open;
+        }
+        let (clean, _) = self.values(&self.absent_ends());
+        let (shown, higher_is_better) = self.values(&self.present_ends());
+        scale::compare(&clean, &shown, higher_is_better)
+    }
+
+    /// Why a metric is no different at the ends, once enough runs say so.
+    pub fn ends_alike(&self) -> Option<&str> {
+        let Ends::Alike(why) = &self.ends else {
+            return None;
+        };
+        let wanted = self.calibration.wanted as usize;
+        let mut ends = self.present_ends().into_iter().chain(self.absent_ends());
+        ends.all(|p| self.values(&[p]).0.len() >= wanted)
+            .then_some(why)
+    }
+
+    /// The scale of a metric of which single runs do not tell.
+    pub fn scale(&self) -> Option<Scale> {
+        match &self.ends {
+            Ends::Differ(scale) if !self.calibration.deterministic => Some(*scale),
+            _ => None,
+        }
+    }
+
+    /// Runs of both ends for a metric between them: few when single runs tell.
+    fn calibrate_metric(&mut self) {
+        let fixed = self.job.request.runs;
+        let apart = match &self.ends {
+            Ends::Open => true,
+            Ends::Alike(_) => false,
+            Ends::Differ(scale) => scale.apart(),
+        };
+        let (shown, all) = self.pooled();
+        let wanted = match fixed {
+            0 if apart => scale::SAMPLES,
+            0 => CALIBRATION_RUNS,
+            n => n.max(scale::SAMPLES),
+        };
+        let enough = |p: i32| self.values(&[p]).0.len() >= wanted as usize;
+        let mut ends = self.present_ends().into_iter().chain(self.absent_ends());
+        self.calibration = Calibration {
+            wanted,
+            known: matches!(self.ends, Ends::Differ(_)) && ends.all(enough),
+            wanted_clean: wanted,
+            needed: fixed.max(1),
+            deterministic: apart && shown == all,
+        };
+    }
+
     fn calibrate(&mut self) {
+        if self.between_the_ends() {
+            return self.calibrate_metric();
+        }
         let fixed = self.job.request.runs;
         let Some(&end) = self.present_ends().first() else {
             return;
@@ -240,6 +349,7 @@ impl Picture {
         self.calibration = Calibration {
             wanted,
             known: present > 0 && present + absent >= wanted,
+            wanted_clean: fixed.max(1),
             needed: fixed.max(1),
             deterministic,
         };
@@ -297,6 +407,14 @@ impl Picture {
                 .find_map(wanted);
             text.cloned().unwrap_or_default()
         };
+        if let Some(shows) = self.mean_shows(position) {
+            let mean = self.metric(position).unwrap_or_default();
+            let text = format!("{} on average", scale::round(mean));
+            return match shows {
+                true => Standing::Present(text),
+                false => Standing::Absent(text),
+            };
+        }
         if present > 0 {
             return Standing::Present(why(|r| {
                 if let Raw::Present(w) = r {
@@ -306,9 +424,10 @@ impl Picture {
                 }
             }));
         }
-        let needed = match self.present_ends().contains(&position) {
-            true => self.calibration.wanted,
-            false => self.calibration.needed,
+        let needed = match position {
+            p if self.present_ends().contains(&p) => self.calibration.wanted,
+            p if self.absent_ends().contains(&p) => self.calibration.wanted_clean,
+            _ => self.calibration.needed,
         };
         if absent >= needed {
             return Standing::Absent(why(|r| {
@@ -337,6 +456,21 @@ impl Picture {
             return Standing::Held(held.probe.infra_what.clone().unwrap_or_default());
         }
         Standing::Running
+    }
+
+    /// Of a metric of which single runs do not tell: on which side its mean is, if there are runs.
+    pub fn mean_shows(&self, position: i32) -> Option<bool> {
+        let scale = self.scale()?;
+        let mean = self.metric(position)?;
+        Some(scale.place(mean) > scale.shift() / 2.0)
+    }
+
+    /// Runs of an end before the search begins.
+    pub fn first_runs(&self, position: i32) -> u32 {
+        match self.present_ends().contains(&position) {
+            true => self.calibration.wanted,
+            false => self.calibration.wanted_clean,
+        }
     }
 
     /// Whether both ends are known and differ.
@@ -402,7 +536,15 @@ impl Picture {
             workers,
             first_parent: self.job.request.first_parent,
             eligible,
+            weights: self.weights(),
         }
+    }
+
+    /// How likely each candidate is beforehand, by node, if that is known.
+    pub fn weights(&self) -> Option<Vec<u32>> {
+        let rows = self.revisions.range(0..).map(|(_, r)| r.weight);
+        rows.map(|w| w.and_then(|w| u32::try_from(w).ok()))
+            .collect()
     }
 
     /// Symbols of the user's fragment that an end's configuration lost.
@@ -439,17 +581,7 @@ impl Picture {
 
     /// The value of the job's metric at a revision: mean over its runs.
     pub fn metric(&self, position: i32) -> Option<f64> {
-        let Signal::Metric { name, .. } = &self.job.request.signal else {
-            return None;
-        };
-        let values: Vec<f64> = self
-            .sites
-            .get(&position)?
-            .tests
-            .iter()
-            .filter_map(|t| crate::judge::metric_value(name, t.observation.as_ref()?))
-            .map(|(value, _)| value)
-            .collect();
+        let (values, _) = self.values(&[position]);
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 }

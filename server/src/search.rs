@@ -14,14 +14,11 @@ use firstbad_bisect::{FixedBitSet, Graph, GraphError, Node};
 
 use crate::judge::Raw;
 use crate::picture::{Picture, Site, Test};
+use crate::scale::Scale;
 
 /// What a build costs beside a run. A constant, not what was measured: the same job makes the same
 /// probes on every machine.
 const BUILD_COST: f64 = 2.0;
-/// Chance wanted of a named commit, and of a range.
-pub const CONFIDENCE: f64 = 0.995;
-/// Runs after which a job ends with the best answer so far.
-const MAX_RUNS: u32 = 2000;
 /// Runs that a person's word counts for.
 const MARK_RUNS: u32 = 20;
 /// Chance that a repaired revision behaves well, in a search for a fix.
@@ -64,7 +61,9 @@ impl Inquiry {
         let node_of = nodes(picture, &positions, &stands);
         let probe_at = most_run(picture, &positions, &node_of);
         let layout = Arc::new(Layout::new(graph));
-        let mut search = Search::new(layout.clone(), settings(picture, workers), None);
+        let prior = prior(picture, &positions);
+        let settings = settings(picture, workers);
+        let mut search = Search::new(layout.clone(), settings, prior.as_deref());
         let mut pending = Vec::new();
         let mut runs: BTreeMap<i64, Vec<(Node, Run)>> = BTreeMap::new();
         for (position, &node) in &node_of {
@@ -73,7 +72,7 @@ impl Inquiry {
                 search.record(node, Outcome::Skip);
             }
             if let Some(said) = picture.marks.get(position) {
-                told_by_a_person(&mut search, node, said.mark, picture.find());
+                told_by_a_person(&mut search, node, said.mark, picture);
                 continue;
             }
             let Some(site) = picture.sites.get(position) else {
@@ -86,7 +85,7 @@ impl Inquiry {
             }
             for test in &site.tests {
                 let told = runs.entry(test.probe.attempt_id).or_default();
-                told.push((node, run(test, picture.find())));
+                told.push((node, run(test, picture)));
             }
         }
         for told in runs.values() {
@@ -183,11 +182,19 @@ impl Inquiry {
 }
 
 /// A mark weighs as much as runs that leave hardly a doubt; the runs made there do not count.
-fn told_by_a_person(search: &mut Search, node: Node, word: Word, find: Find) {
-    let outcome = match word {
+fn told_by_a_person(search: &mut Search, node: Node, word: Word, picture: &Picture) {
+    let present = match word {
         Word::Skip => return search.record(node, Outcome::Skip),
-        Word::Bad => fresh(true, find),
-        Word::Good => fresh(false, find),
+        Word::Bad => true,
+        Word::Good => false,
+    };
+    let outcome = match picture.scale() {
+        Some(scale) => sample(
+            &scale,
+            if present { scale.shown } else { scale.clean },
+            picture.find(),
+        ),
+        None => fresh(present, picture.find()),
     };
     for _ in 0..MARK_RUNS {
         search.record(node, outcome);
@@ -200,6 +207,15 @@ fn fresh(present: bool, find: Find) -> Outcome {
         true => Outcome::Fail,
         false => Outcome::Pass,
     }
+}
+
+/// A number on the scale of the search, on which the new behaviour is `shift` above the old one.
+fn sample(scale: &Scale, value: f64, find: Find) -> Outcome {
+    let place = scale.place(value);
+    Outcome::Sample(match find {
+        Find::Regression => place,
+        Find::Fix => scale.shift() - place,
+    })
 }
 
 /// What a build or a run tells the search.
@@ -220,7 +236,14 @@ fn build(site: &Site) -> Run {
     }
 }
 
-fn run(test: &Test, find: Find) -> Run {
+fn run(test: &Test, picture: &Picture) -> Run {
+    let find = picture.find();
+    let measured = test.observation.as_ref().and_then(|o| picture.number(o));
+    if let (Some(Raw::Present(_) | Raw::Absent(_)), Some(scale), Some(value)) =
+        (&test.raw, picture.scale(), measured)
+    {
+        return Run::Told(sample(&scale, value, find));
+    }
     match (&test.raw, test.probe.state.as_str()) {
         (Some(Raw::Unusable(_)), _) | (None, "held") => Run::Told(Outcome::Skip),
         (Some(raw), _) => Run::Told(fresh(matches!(raw, Raw::Present(_)), find)),
@@ -239,18 +262,25 @@ fn once(told: &[(Node, Run)]) -> Vec<(Node, Outcome)> {
     };
     let fail = said(Outcome::Fail).min_by_key(|f| f.0);
     let pass = said(Outcome::Pass).max_by_key(|p| p.0);
-    match fail.or(pass) {
+    let number = told.iter().find_map(|(node, run)| match run {
+        Run::Told(number @ Outcome::Sample(_)) => Some((*node, *number)),
+        _ => None,
+    });
+    match fail.or(pass).or(number) {
         Some(one) => vec![one],
         None => said(Outcome::Skip).collect(),
     }
 }
 
 fn settings(picture: &Picture, workers: usize) -> Settings {
-    let signal = match picture.find() {
-        Find::Regression => Signal::Unknown,
+    let signal = match (picture.find(), picture.scale()) {
+        (_, Some(scale)) => Signal::Samples {
+            shift: scale.shift(),
+        },
+        (Find::Regression, None) => Signal::Unknown,
         // A bug that shows only sometimes looks repaired when it does not show: never believe that
         // it shows more often than was seen.
-        Find::Fix => {
+        (Find::Fix, None) => {
             let (shown, runs) = picture.pooled();
             let rate = f64::from(shown) / (f64::from(runs) + 2.0);
             Signal::Known {
@@ -262,16 +292,25 @@ fn settings(picture: &Picture, workers: usize) -> Settings {
     let default = Settings::new(signal);
     Settings {
         workers,
-        confidence: CONFIDENCE,
+        confidence: picture.job.request.confidence,
         calibration: picture.calibration.wanted,
         build_cost: BUILD_COST,
-        max_runs: MAX_RUNS,
+        max_runs: picture.job.request.max_runs,
         // Revisions have rates of their own only where runs of one disagree.
         dispersion: default
             .dispersion
             .filter(|_| !picture.calibration.deterministic),
         ..default
     }
+}
+
+/// Weight of each node; good ends, which stand for an older culprit, weigh as much as any commit.
+fn prior(picture: &Picture, positions: &[i32]) -> Option<Vec<f64>> {
+    let weights = picture.weights()?;
+    let most = weights.iter().copied().max()?;
+    let weight = |p: &i32| usize::try_from(*p).ok().and_then(|p| weights.get(p));
+    let weights = positions.iter().map(|p| *weight(p).unwrap_or(&most));
+    Some(weights.map(f64::from).collect())
 }
 
 /// The graph of a search.

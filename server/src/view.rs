@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstbad_api::attempt::Attempt;
-use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Likely, Outcome};
+use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Likely, Outcome, Related};
 use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
@@ -14,7 +14,7 @@ use crate::error::AppError;
 use crate::judge::Raw;
 use crate::picture::{Picture, Standing};
 use crate::repo::{CommitInfo, RefInfo, RepoError};
-use crate::search::{CONFIDENCE, Chances, Inquiry};
+use crate::search::{Chances, Inquiry};
 use crate::state::App;
 
 /// A verdict with a larger chance to be wrong is weak.
@@ -124,8 +124,28 @@ async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, App
     let Some(picture) = picture else {
         return Ok(None);
     };
-    let times = db::job::stage_ms(conn, id).await?;
-    Ok(Some(show(&picture, &times)))
+    let times = db::job::stage_ms(&mut *conn, id).await?;
+    let mut job = show(&picture, &times);
+    if let Some(origin) = picture.job.origin {
+        let row = db::job::find(&mut *conn, origin).await?;
+        job.origin = row.map(|row| related(&row, &picture.job.origin_why));
+    }
+    let further = db::job::further(conn, id).await?;
+    job.further = further
+        .iter()
+        .map(|row| related(row, &row.origin_why))
+        .collect();
+    Ok(Some(job))
+}
+
+fn related(row: &JobRow, why: &str) -> Related {
+    let told = ended(row);
+    Related {
+        id: row.id,
+        why: why.to_owned(),
+        sentence: told.outcome.is_some().then_some(told.sentence),
+        state: told.state,
+    }
 }
 
 /// A job without its candidates, from the row alone.
@@ -153,6 +173,10 @@ fn ended(row: &JobRow) -> Job {
         cost: Cost::default(),
         candidates: vec![],
         likely: vec![],
+        relevant: None,
+        narrowed: row.narrowed.clone().unwrap_or_default(),
+        origin: None,
+        further: vec![],
         stage_ms: BTreeMap::new(),
         created_at: rfc3339(row.created_at),
         ended_at: row.ended_at.map(rfc3339),
@@ -171,6 +195,9 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         }
     }
     job.stage_ms = stage_ms;
+    job.relevant = picture
+        .weights()
+        .map(|weights| weights.iter().filter(|w| **w > 1).count());
     count(picture, &mut job.cost);
     let chances = picture
         .ends_settled()
@@ -243,20 +270,21 @@ fn remaining_under_flakes(picture: &Picture, chances: &Chances) -> (usize, usize
     let mut held = 0.0;
     let enough = sorted.iter().position(|p| {
         held += p;
-        held >= CONFIDENCE
+        held >= picture.job.request.confidence
     });
     let left = enough.map_or(sorted.len(), |last| last + 1);
     let (shown, all) = picture.pooled();
     let rate = (f64::from(shown) + 1.0) / (f64::from(all) + 2.0);
     let made: usize = picture.sites.values().map(|s| s.tests.len()).sum();
     let each = made as f64 / picture.sites.len().max(1) as f64;
-    let more = runs_to_go(chances.entropy, rate) / each.max(1.0);
+    let doubt = 1.0 - picture.job.request.confidence;
+    let more = runs_to_go(chances.entropy, rate, doubt) / each.max(1.0);
     (left, (more.ceil() as usize).max(1))
 }
 
 /// Runs that a search needs with feedback: bits / C + log2(1 / error) / D (Burnashev 1976), of a
 /// test that fails with `rate` where the culprit is and hardly ever elsewhere.
-fn runs_to_go(bits: f64, rate: f64) -> f64 {
+fn runs_to_go(bits: f64, rate: f64, doubt: f64) -> f64 {
     let h = |p: f64| match p > 0.0 && p < 1.0 {
         true => -p * p.log2() - (1.0 - p) * (1.0 - p).log2(),
         false => 0.0,
@@ -270,7 +298,7 @@ fn runs_to_go(bits: f64, rate: f64) -> f64 {
         .fold(1e-3, f64::max);
     let distance =
         rate * (rate / clean).log2() + (1.0 - rate) * ((1.0 - rate) / (1.0 - clean)).log2();
-    bits / capacity - (1.0 - CONFIDENCE).log2() / distance.max(1e-3)
+    bits / capacity - doubt.log2() / distance.max(1e-3)
 }
 
 /// Runs that flakes may have told are weak until the rest agrees with them.
@@ -419,11 +447,16 @@ pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
             rev,
             subject,
             confidence,
+            sides,
             ..
         } => {
             let short = rev.get(..12).unwrap_or(rev);
+            let both = match sides.is_empty() {
+                true => "",
+                false => " It is a merge, and each of its sides alone did not: they clash.",
+            };
             format!(
-                "{short} (\"{subject}\") {verb}, with {} confidence.",
+                "{short} (\"{subject}\") {verb}, with {} confidence.{both}",
                 percent(*confidence)
             )
         }

@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::{Seen, TestServer, request};
+use common::{Seen, TestServer, build, request, test};
 use firstbad_api::job::Outcome;
+use firstbad_api::lease::Work;
 use firstbad_api::observation::Finish;
 use firstbad_server::tasks::{advance_jobs, expire_leases};
 use reqwest::StatusCode;
@@ -181,6 +182,89 @@ async fn infrastructure_failures_are_retried_and_never_judged() {
         "{:?}",
         ended.outcome
     );
+}
+
+#[tokio::test]
+async fn an_end_that_changed_with_time_is_no_commits_fault() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
+    let mut body = request("line", &revs[0], &revs[11]);
+    body["mode"] = json!("real");
+    let job = server.submit(&body).await;
+    let mut worker = server.register().await;
+    // The bad end fails at first, and never again.
+    let seen = |rev: &str, seed: u64| match at(&revs, rev) == 11 && seed <= 4 {
+        true => Seen::Fails,
+        false => Seen::Clean,
+    };
+    let ended = worker.work(job, seen).await;
+    assert!(
+        matches!(&ended.outcome, Some(Outcome::Unresolved { why }) if why.contains("has changed")),
+        "{:#?}",
+        ended.outcome
+    );
+}
+
+#[tokio::test]
+async fn a_report_on_anything_but_the_leased_run_is_never_judged() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 2).await;
+    server.submit(&request("line", &revs[0], &revs[1])).await;
+    let mut worker = server.register().await;
+    let infra = |attempt: i64| {
+        let what = "SELECT infra_what FROM attempt WHERE id = $1 AND state = 'ready'";
+        sqlx::query_scalar::<_, String>(what)
+            .bind(attempt)
+            .fetch_one(&server.app.pool)
+    };
+    let (mut refused, mut built) = (0, false);
+    while refused < 3 {
+        advance_jobs::tick(&server.app).await.unwrap();
+        let lease = worker.lease().await.unwrap();
+        let attempt = lease.fence.attempt;
+        let work = match &lease.work {
+            Work::Build(work) => {
+                let observation = build(&Seen::Clean, &work.rev, format!("image-of-{}", work.rev));
+                let answer = worker.finish(&lease, Finish::Build { observation }).await;
+                assert_eq!(answer, StatusCode::NO_CONTENT);
+                built = true;
+                continue;
+            }
+            Work::Test(work) => work.clone(),
+        };
+        assert!(built);
+        let mut observation = test(Seen::Fails, &work);
+        let what = match refused {
+            0 => {
+                observation.run.seed += 1;
+                "a run with another seed"
+            }
+            1 => {
+                observation.run.argv[0] = "sh".to_owned();
+                "a run with another argument vector"
+            }
+            _ => {
+                observation.run.accel = "kvm".to_owned();
+                "a run with another accelerator"
+            }
+        };
+        refused += 1;
+        let answer = worker.finish(&lease, Finish::Test { observation }).await;
+        assert_eq!(answer, StatusCode::NO_CONTENT);
+        if refused < 3 {
+            let stored = infra(attempt).await.unwrap();
+            assert_eq!(
+                stored,
+                format!("the worker reported {what}, which was not asked for")
+            );
+        }
+    }
+    let judged = "SELECT count(*) FROM attempt WHERE kind = 'test' AND observation IS NOT NULL";
+    let judged: i64 = sqlx::query_scalar(judged)
+        .fetch_one(&server.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(judged, 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use firstbad_api::artefact::COMPILED;
 use firstbad_api::lease::{BuildWork, TestWork, Work};
 use firstbad_api::observation::{BootOutcome, BuildObservation, Finish, TestObservation};
 use tokio::sync::mpsc;
@@ -157,6 +158,7 @@ impl Attempt<'_> {
         let files = [
             ("bzImage", &built.image_sha256, &built.image),
             ("config", &built.config_sha256, &built.config),
+            (COMPILED, &built.compiled_sha256, &built.compiled),
         ];
         for (name, sha256, path) in files {
             self.upload(name, sha256, path).await?;

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use firstbad_api::artefact::COMPILED;
 use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest};
 use firstbad_api::limits::{ARTEFACT_BYTES, CONFIG_BYTES};
 use sha2::{Digest, Sha256};
@@ -20,7 +21,7 @@ use crate::dirs::{Dirs, DirtyMark, remove_dir, sandbox_dir};
 use crate::error::{Context, InfraError};
 use crate::process::{Until, output, run_logged, signal_of};
 use crate::sandbox::{Sandbox, Spec};
-use crate::{kconfig, signature, untrusted};
+use crate::{compiled, kconfig, signature, untrusted};
 
 /// Part of the key of object directories: raise it when the recipe changes.
 const RECIPE: &str = "1";
@@ -58,6 +59,9 @@ pub struct Built {
     pub image_sha256: String,
     pub config: PathBuf,
     pub config_sha256: String,
+    /// The sources that were compiled: paths in the tree, one on each line.
+    pub compiled: PathBuf,
+    pub compiled_sha256: String,
     pub release: String,
     pub lost_symbols: Vec<String>,
     pub objects_built: u64,
@@ -358,12 +362,21 @@ impl Build<'_> {
         };
         let image_to = self.scratch.join("bzImage");
         let config_to = self.scratch.join("config");
+        let compiled_to = self.scratch.join(COMPILED);
+        let mut compiled: String = String::new();
+        for path in compiled::sources(&obj) {
+            compiled.push_str(&path);
+            compiled.push('\n');
+        }
+        fs::write(&compiled_to, &compiled).context("cannot write the list of sources")?;
         Ok(Step::Done(Built {
             signature,
             image_sha256: untrusted::copy(image, &image_to, ARTEFACT_BYTES)?,
             config_sha256: untrusted::copy(config, &config_to, ARTEFACT_BYTES)?,
             image: image_to,
             config: config_to,
+            compiled_sha256: hex::encode(Sha256::digest(&compiled)),
+            compiled: compiled_to,
             release: release.trim().chars().filter(|c| !c.is_control()).collect(),
             lost_symbols,
             objects_built: self.lines.objects,

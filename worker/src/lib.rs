@@ -9,6 +9,7 @@ mod attempt;
 pub mod buildlines;
 pub mod buildlog;
 pub mod client;
+mod compiled;
 pub mod config;
 pub mod dirs;
 pub mod error;

@@ -113,6 +113,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
         about: "One test.".to_owned(),
         memory_mib: 512,
         tools: Vec::new(),
+        sources: Vec::new(),
         config: Vec::new(),
         cmdline: cmdline.to_owned(),
         case: cases

@@ -8,6 +8,7 @@ use firstbad_api::lease::{ConfigBase, ConfigRequest, Fragment};
 use firstbad_api::limits;
 use firstbad_api::suite::SuiteBundle;
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 
 use super::auth::Caller;
 use super::trees;
@@ -18,13 +19,14 @@ use crate::repo::{RangeCommit, Repos};
 use crate::state::App;
 
 /// A request that passed every check.
-struct Checked {
+pub(crate) struct Checked {
     tree_id: i64,
     range: Range,
     revisions: Vec<RevisionRow>,
     suite: SuiteBundle,
     config: ConfigRequest,
     request: NewJob,
+    digest: String,
 }
 
 pub async fn preview(
@@ -48,27 +50,15 @@ pub async fn create(
             "Idempotency-Key: use 1 to 255 characters",
         ));
     }
-    let body = serde_json::to_vec(&new).map_err(|e| AppError::Internal(e.to_string()))?;
-    let digest = hex::encode(Sha256::digest(body));
+    let digest = digest(&new)?;
     if let Some(key) = key
         && let Some(known) = joined(&app, key, &digest).await?
     {
         return Ok(known);
     }
     let checked = check(&app, new).await?;
-    let title = title(&checked);
     let mut tx = app.pool.begin().await?;
-    let row = NewRow {
-        tree_id: checked.tree_id,
-        title: &title,
-        request: &checked.request,
-        range: &checked.range,
-        suite: &checked.suite,
-        config: &checked.config,
-        idempotency_key: key,
-        request_digest: &digest,
-    };
-    let Some(id) = db::job::insert(&mut tx, &row, &checked.revisions).await? else {
+    let Some(id) = insert(&mut tx, &checked, key, None).await? else {
         tx.rollback().await?;
         // Another request with this key won the race.
         let known = joined(&app, key.unwrap_or_default(), &digest).await?;
@@ -86,6 +76,33 @@ pub async fn create(
     tx.commit().await?;
     app.wake();
     Ok((StatusCode::CREATED, Json(created(id, true))))
+}
+
+/// Stores a checked job; `None` when its idempotency key is taken.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    checked: &Checked,
+    idempotency_key: Option<&str>,
+    origin: Option<(i64, &str)>,
+) -> Result<Option<i64>, AppError> {
+    let row = NewRow {
+        tree_id: checked.tree_id,
+        title: &title(&checked.request),
+        request: &checked.request,
+        range: &checked.range,
+        suite: &checked.suite,
+        config: &checked.config,
+        idempotency_key,
+        request_digest: &checked.digest,
+        origin,
+    };
+    Ok(db::job::insert(conn, &row, &checked.revisions).await?)
+}
+
+/// Tells requests apart.
+pub(crate) fn digest(request: &NewJob) -> Result<String, AppError> {
+    let body = serde_json::to_vec(request).map_err(|e| AppError::Internal(e.to_string()))?;
+    Ok(hex::encode(Sha256::digest(body)))
 }
 
 pub async fn cancel(
@@ -148,16 +165,21 @@ async fn joined(
     }
 }
 
-fn title(checked: &Checked) -> String {
-    let request = &checked.request;
+/// What the job is called: as asked, or the question in words.
+pub(crate) fn title(request: &NewJob) -> String {
     if let Some(title) = request.title.as_ref().filter(|t| !t.trim().is_empty()) {
         return title.chars().take(200).collect();
     }
     let what = match (&request.signal, request.find) {
         (Signal::Failure, Find::Regression) => "breaks".to_owned(),
         (Signal::Failure, Find::Fix) => "is repaired".to_owned(),
+        (Signal::Cases { cases }, Find::Regression) => format!("({}) breaks", cases.join(", ")),
+        (Signal::Cases { cases }, Find::Fix) => format!("({}) is repaired", cases.join(", ")),
         (Signal::Crash { title }, _) => format!("crashes with {title}"),
-        (Signal::Metric { name, threshold }, _) => format!("moves {name} across {threshold}"),
+        (Signal::Metric { name, threshold }, _) => match threshold {
+            Some(threshold) => format!("moves {name} across {threshold}"),
+            None => format!("changes {name}"),
+        },
     };
     format!(
         "{} {what} between {} and {} in {}",
@@ -168,8 +190,14 @@ fn title(checked: &Checked) -> String {
     )
 }
 
-async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
+/// What a request means.
+///
+/// # Errors
+/// When it cannot be done, naming the field.
+pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppError> {
     let tree = trees::get(app, &new.tree).await?;
+    let digest = digest(&new)?;
+    new.first_parent |= new.merge_first;
     let suite = check_suite(app, &new)?;
     check_numbers(&new)?;
     let config = check_config(&new, &suite.1)?;
@@ -207,7 +235,7 @@ async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
         good: good.clone(),
         bad: bad.clone(),
         revisions: candidates,
-        merges: commits.iter().filter(|c| c.parents.len() > 1).count(),
+        merges: commits.iter().filter(|c| c.merge).count(),
         steps: usize::BITS - candidates.saturating_sub(1).leading_zeros(),
     };
     let mut revisions = ends(app, &new.tree, &good).await?;
@@ -221,6 +249,7 @@ async fn check(app: &App, new: NewJob) -> Result<Checked, AppError> {
         suite: suite.0,
         config,
         request,
+        digest,
     })
 }
 
@@ -237,21 +266,38 @@ fn check_suite(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), 
             ),
         )
     })?;
-    for (i, case) in new.cases.iter().enumerate() {
+    known_cases(suite, &new.cases, "cases")?;
+    if let Signal::Cases { cases } = &new.signal {
+        known_cases(suite, cases, "signal/cases")?;
+        let run = |case: &String| new.cases.is_empty() || new.cases.contains(case);
+        if cases.is_empty() || !cases.iter().all(run) {
+            return Err(AppError::bad(
+                "bad-signal",
+                "/signal/cases",
+                "signal.cases: name at least one case, and only cases that are run",
+            ));
+        }
+    }
+    Ok((suite.clone(), fragments.clone()))
+}
+
+fn known_cases(suite: &SuiteBundle, named: &[String], field: &str) -> Result<(), AppError> {
+    for (i, case) in named.iter().enumerate() {
         if !suite.spec.case.iter().any(|c| &c.name == case) {
             let cases: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
             return Err(AppError::bad(
                 "unknown-case",
-                &format!("/cases/{i}"),
+                &format!("/{field}/{i}"),
                 format!(
-                    "cases: {} has no case {case:?}; it has {}",
-                    new.suite,
+                    "{}: {} has no case {case:?}; it has {}",
+                    field.replace('/', "."),
+                    suite.spec.name,
                     cases.join(", ")
                 ),
             ));
         }
     }
-    Ok((suite.clone(), fragments.clone()))
+    Ok(())
 }
 
 fn check_numbers(new: &NewJob) -> Result<(), AppError> {
@@ -265,6 +311,20 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
     if !(1..=8).contains(&new.vcpus) {
         return Err(AppError::bad("bad-vcpus", "/vcpus", "vcpus: use 1 to 8"));
     }
+    if !(0.9..=0.9999).contains(&new.confidence) {
+        return Err(AppError::bad(
+            "bad-confidence",
+            "/confidence",
+            "confidence: use 0.9 to 0.9999",
+        ));
+    }
+    if !(10..=100_000).contains(&new.max_runs) {
+        return Err(AppError::bad(
+            "bad-max-runs",
+            "/max_runs",
+            "max_runs: use 10 to 100000",
+        ));
+    }
     if new.runs > 200 {
         return Err(AppError::bad(
             "bad-runs",
@@ -272,7 +332,10 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
             "runs: use 0 (decided from the bad end) to 200",
         ));
     }
-    if let Signal::Metric { threshold, .. } = &new.signal
+    if let Signal::Metric {
+        threshold: Some(threshold),
+        ..
+    } = &new.signal
         && !threshold.is_finite()
     {
         return Err(AppError::bad(
@@ -411,9 +474,11 @@ async fn ends(app: &App, tree: &str, good: &[String]) -> Result<Vec<RevisionRow>
             rev: rev.clone(),
             tree_oid: app.repos.tree_oid(tree, rev).await.map_err(wrong)?,
             parents: vec![],
+            merge: false,
             subject: info.subject,
             author: info.author,
             eligible: false,
+            weight: None,
         });
     }
     Ok(rows)
@@ -432,9 +497,11 @@ fn rows(commits: Vec<RangeCommit>) -> Result<Vec<RevisionRow>, AppError> {
                 .iter()
                 .map(|p| number(*p as usize))
                 .collect::<Result<_, _>>()?,
+            merge: commit.merge,
             subject: commit.subject,
             author: commit.author,
             eligible: commit.eligible,
+            weight: None,
         });
     }
     Ok(rows)

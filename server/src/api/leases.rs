@@ -6,10 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use firstbad_api::lease::{Fence, FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd};
+use firstbad_api::lease::{
+    Fence, FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd, Work,
+};
 use firstbad_api::limits;
 use firstbad_api::observation::Finish;
+use firstbad_api::qemu;
 use firstbad_api::worker::{Register, Registered};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::db::{self, lease::Fenced};
@@ -171,49 +175,86 @@ pub async fn finish(
         return Err(stale(&app, fence, "finish").await);
     }
     let mut tx = app.pool.begin().await?;
-    let observation = match &request.finish {
-        Finish::Build { observation } => serde_json::to_value(observation),
-        Finish::Test { observation } => serde_json::to_value(observation),
-        Finish::Released => {
-            if db::lease::release(&mut tx, fence).await? == Fenced::Stale {
-                return Err(stale(&app, fence, "finish").await);
-            }
-            tx.commit().await?;
-            app.wake();
-            return Ok(StatusCode::NO_CONTENT);
-        }
-        Finish::Infrastructure { what } => {
-            let what: String = what.chars().take(2000).collect();
-            if db::lease::infrastructure(&mut tx, fence, &what).await? == Fenced::Stale {
-                return Err(stale(&app, fence, "finish").await);
-            }
-            let who = fence.worker.to_string();
-            let detail = serde_json::json!({ "what": what });
-            db::audit(
-                &mut tx,
-                &who,
-                "infrastructure",
-                None,
-                Some(fence.attempt),
-                detail,
-            )
-            .await?;
-            tx.commit().await?;
-            app.wake();
-            return Ok(StatusCode::NO_CONTENT);
-        }
+    let Some(work) = db::lease::work(&mut tx, fence).await? else {
+        return Err(stale(&app, fence, "finish").await);
     };
-    let observation = observation.map_err(|e| AppError::Internal(e.to_string()))?;
-    // Postgres stores no NUL in JSON text; guest output may hold one.
-    let observation = without_nul(observation);
-    if db::lease::finish(&mut tx, fence, &observation).await? == Fenced::Stale
-        && !db::lease::already_finished(&mut tx, fence, &observation).await?
-    {
+    let ended = match answer(&work, request.finish) {
+        Answer::Observation(observation) => {
+            let observation = observation.map_err(|e| AppError::Internal(e.to_string()))?;
+            // Postgres stores no NUL in JSON text; guest output may hold one.
+            let observation = without_nul(observation);
+            match db::lease::finish(&mut tx, fence, &observation).await? {
+                Fenced::Stale
+                    if db::lease::already_finished(&mut tx, fence, &observation).await? =>
+                {
+                    Fenced::Done
+                }
+                fenced => fenced,
+            }
+        }
+        Answer::Infrastructure(what) => infrastructure(&mut tx, fence, &what).await?,
+        Answer::Released => db::lease::release(&mut tx, fence).await?,
+    };
+    if ended == Fenced::Stale {
         return Err(stale(&app, fence, "finish").await);
     }
     tx.commit().await?;
     app.wake();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a report means for its attempt.
+enum Answer {
+    Observation(serde_json::Result<serde_json::Value>),
+    Infrastructure(String),
+    Released,
+}
+
+/// A report on anything but the work that was leased is a failure of the worker.
+fn answer(work: &Work, finish: Finish) -> Answer {
+    let unasked = |what: &str| {
+        Answer::Infrastructure(format!(
+            "the worker reported {what}, which was not asked for"
+        ))
+    };
+    match (work, finish) {
+        (Work::Build(_), Finish::Build { observation }) => {
+            Answer::Observation(serde_json::to_value(observation))
+        }
+        (Work::Test(work), Finish::Test { observation }) => {
+            match qemu::is_run_of(work, &observation.run) {
+                Ok(()) => Answer::Observation(serde_json::to_value(observation)),
+                Err(what) => unasked(&format!("a run with another {what}")),
+            }
+        }
+        (Work::Build(_), Finish::Test { .. }) => unasked("a test"),
+        (Work::Test(_), Finish::Build { .. }) => unasked("a build"),
+        (_, Finish::Infrastructure { what }) => Answer::Infrastructure(what),
+        (_, Finish::Released) => Answer::Released,
+    }
+}
+
+async fn infrastructure(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    what: &str,
+) -> Result<Fenced, AppError> {
+    let what: String = what.chars().take(2000).collect();
+    let fenced = db::lease::infrastructure(conn, fence, &what).await?;
+    if fenced == Fenced::Done {
+        let who = fence.worker.to_string();
+        let detail = serde_json::json!({ "what": what });
+        db::audit(
+            conn,
+            &who,
+            "infrastructure",
+            None,
+            Some(fence.attempt),
+            detail,
+        )
+        .await?;
+    }
+    Ok(fenced)
 }
 
 fn without_nul(value: serde_json::Value) -> serde_json::Value {

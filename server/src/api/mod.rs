@@ -2,7 +2,7 @@
 //! `reads`) and workers (`leases`, `uploads`).
 
 mod auth;
-mod jobs;
+pub(crate) mod jobs;
 mod leases;
 mod marks;
 mod reads;

@@ -214,6 +214,21 @@ pub async fn put_artefact(
     Ok(())
 }
 
+/// Hashes of the artefacts of this name of these attempts.
+pub async fn artefacts(
+    conn: &mut PgConnection,
+    attempts: &[i64],
+    name: &str,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT sha256 FROM artefact WHERE attempt_id = ANY($1) AND name = $2 ORDER BY attempt_id",
+    )
+    .bind(attempts)
+    .bind(name)
+    .fetch_all(conn)
+    .await
+}
+
 /// True when some attempt lists this artefact.
 pub async fn has_artefact(conn: &mut PgConnection, sha256: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM artefact WHERE sha256 = $1)")

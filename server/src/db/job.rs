@@ -24,6 +24,10 @@ pub struct JobRow {
     pub qemu_version: Option<String>,
     pub outcome: Option<Json<Outcome>>,
     pub request_digest: String,
+    pub origin: Option<i64>,
+    pub origin_why: String,
+    pub narrowed: Option<Vec<String>>,
+    pub weighed: bool,
     pub created_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
 }
@@ -33,7 +37,7 @@ macro_rules! job_query {
         concat!(
             "SELECT j.id, j.tree_id, t.name AS tree, j.state::text AS state, j.title, j.request, j.range,
                     j.suite, j.config, j.toolchain, j.toolset, j.qemu_version, j.outcome,
-                    j.request_digest, j.created_at, j.ended_at
+                    j.request_digest, j.origin, j.origin_why, j.narrowed, j.weighed, j.created_at, j.ended_at
                FROM job j JOIN tree t ON t.id = j.tree_id ",
             $rest
         )
@@ -50,6 +54,8 @@ pub struct NewRow<'a> {
     pub config: &'a ConfigRequest,
     pub idempotency_key: Option<&'a str>,
     pub request_digest: &'a str,
+    /// The job that led to this one, and why.
+    pub origin: Option<(i64, &'a str)>,
 }
 
 /// One revision of a job's range.
@@ -59,9 +65,13 @@ pub struct RevisionRow {
     pub rev: String,
     pub tree_oid: String,
     pub parents: Vec<i32>,
+    /// Has several parents, inside of the range or not.
+    pub merge: bool,
     pub subject: String,
     pub author: String,
     pub eligible: bool,
+    /// How likely it is the answer beforehand, if that is known.
+    pub weight: Option<i32>,
 }
 
 /// One probe with the attempt behind it.
@@ -87,8 +97,10 @@ pub async fn insert(
     revisions: &[RevisionRow],
 ) -> sqlx::Result<Option<i64>> {
     let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO job (tree_id, title, request, range, suite, config, idempotency_key, request_digest)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (idempotency_key) DO NOTHING RETURNING id",
+        "INSERT INTO job (tree_id, title, request, range, suite, config, idempotency_key, request_digest,
+                          origin, origin_why)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING id",
     )
     .bind(new.tree_id)
     .bind(new.title)
@@ -98,6 +110,8 @@ pub async fn insert(
     .bind(Json(new.config))
     .bind(new.idempotency_key)
     .bind(new.request_digest)
+    .bind(new.origin.map(|o| o.0))
+    .bind(new.origin.map_or("", |o| o.1))
     .fetch_optional(&mut *conn)
     .await?;
     let Some(id) = id else { return Ok(None) };
@@ -113,16 +127,18 @@ pub async fn insert(
             })
             .collect();
         sqlx::query(
-            "INSERT INTO job_revision (job_id, position, rev, tree_oid, parents, subject, author, eligible)
-             SELECT $1, position, rev, tree_oid, parents::int[], subject, author, eligible
-               FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[])
-                 AS r (position, rev, tree_oid, parents, subject, author, eligible)",
+            "INSERT INTO job_revision (job_id, position, rev, tree_oid, parents, merge, subject, author, eligible)
+             SELECT $1, position, rev, tree_oid, parents::int[], merge, subject, author, eligible
+               FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::text[], $8::text[],
+                           $9::bool[])
+                 AS r (position, rev, tree_oid, parents, merge, subject, author, eligible)",
         )
         .bind(id)
         .bind(chunk.iter().map(|r| r.position).collect::<Vec<_>>())
         .bind(column(|r| &r.rev))
         .bind(column(|r| &r.tree_oid))
         .bind(parents)
+        .bind(chunk.iter().map(|r| r.merge).collect::<Vec<_>>())
         .bind(column(|r| &r.subject))
         .bind(column(|r| &r.author))
         .bind(chunk.iter().map(|r| r.eligible).collect::<Vec<_>>())
@@ -130,6 +146,109 @@ pub async fn insert(
         .await?;
     }
     Ok(Some(id))
+}
+
+/// A running job beside `job` on the same range that knows all that was run for it.
+pub async fn split_off(
+    conn: &mut PgConnection,
+    job: i64,
+    title: &str,
+    request: &NewJob,
+    request_digest: &str,
+    why: &str,
+) -> sqlx::Result<i64> {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO job (tree_id, state, title, request, range, suite, config, toolchain, toolset,
+                          qemu_version, request_digest, weighed, origin, origin_why)
+         SELECT tree_id, state, $2, $3, range, suite, config, toolchain, toolset, qemu_version, $4, weighed,
+                id, $5
+           FROM job WHERE id = $1 RETURNING id",
+    )
+    .bind(job)
+    .bind(title)
+    .bind(Json(request))
+    .bind(request_digest)
+    .bind(why)
+    .fetch_one(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO job_revision (job_id, position, rev, tree_oid, parents, merge, subject, author, eligible,
+                                   weight)
+         SELECT $2, position, rev, tree_oid, parents, merge, subject, author, eligible, weight
+           FROM job_revision WHERE job_id = $1",
+    )
+    .bind(job)
+    .bind(id)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO probe (job_id, position, kind, run, attempt_id, reused, reason)
+         SELECT $2, position, kind, run, attempt_id, true, reason FROM probe WHERE job_id = $1",
+    )
+    .bind(job)
+    .bind(id)
+    .execute(&mut *conn)
+    .await?;
+    Ok(id)
+}
+
+/// From now on a job follows only these cases.
+pub async fn narrow(conn: &mut PgConnection, job: i64, cases: &[String]) -> sqlx::Result<()> {
+    sqlx::query("UPDATE job SET narrowed = $2 WHERE id = $1")
+        .bind(job)
+        .bind(cases)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes how likely each commit is beforehand; nothing when that cannot be said.
+pub async fn weigh(
+    conn: &mut PgConnection,
+    job: i64,
+    positions: &[i32],
+    weights: &[i32],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE job_revision r SET weight = w.weight
+           FROM unnest($2::int[], $3::int[]) AS w (position, weight)
+          WHERE r.job_id = $1 AND r.position = w.position",
+    )
+    .bind(job)
+    .bind(positions)
+    .bind(weights)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("UPDATE job SET weighed = true WHERE id = $1")
+        .bind(job)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Ended jobs that may lead to others.
+pub async fn leading_on(conn: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar("SELECT id FROM job WHERE leads_on ORDER BY id LIMIT 100")
+        .fetch_all(conn)
+        .await
+}
+
+/// Notes that the jobs are made which `job` leads to; false when another pass did it.
+pub async fn led_on(conn: &mut PgConnection, job: i64) -> sqlx::Result<bool> {
+    let rows = sqlx::query("UPDATE job SET leads_on = false WHERE id = $1 AND leads_on")
+        .bind(job)
+        .execute(conn)
+        .await?
+        .rows_affected();
+    Ok(rows == 1)
+}
+
+/// The jobs that `job` led to, oldest first.
+pub async fn further(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<JobRow>> {
+    sqlx::query_as(job_query!("WHERE j.origin = $1 ORDER BY j.id"))
+        .bind(job)
+        .fetch_all(conn)
+        .await
 }
 
 pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<JobRow>> {
@@ -166,7 +285,7 @@ pub async fn open(conn: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
 
 pub async fn revisions(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<RevisionRow>> {
     sqlx::query_as(
-        "SELECT position, rev, tree_oid, parents, subject, author, eligible
+        "SELECT position, rev, tree_oid, parents, merge, subject, author, eligible, weight
            FROM job_revision WHERE job_id = $1 ORDER BY position",
     )
     .bind(job)
@@ -242,7 +361,9 @@ pub async fn end(
     outcome: &Outcome,
 ) -> sqlx::Result<bool> {
     let rows = sqlx::query(
-        "UPDATE job SET state = $2::job_state, outcome = $3, ended_at = now()
+        "UPDATE job SET state = $2::job_state, outcome = $3, ended_at = now(),
+                leads_on = $2 = 'done' AND (coalesce((request ->> 'merge_first')::bool, false)
+                                            OR coalesce((request ->> 'every_flip')::bool, false))
           WHERE id = $1 AND state IN ('queued', 'running')",
     )
     .bind(job)

@@ -120,6 +120,18 @@ pub async fn stage(
     Ok(())
 }
 
+/// What was asked of the holder of a lease; `None` when the attempt has moved on to another.
+pub async fn work(conn: &mut PgConnection, fence: &Fence) -> sqlx::Result<Option<Work>> {
+    let work: Option<Json<Work>> =
+        sqlx::query_scalar("SELECT work FROM attempt WHERE id = $1 AND epoch = $2 AND worker = $3")
+            .bind(fence.attempt)
+            .bind(fence.epoch)
+            .bind(fence.worker)
+            .fetch_optional(conn)
+            .await?;
+    Ok(work.map(|work| work.0))
+}
+
 /// Stores an observation and ends the attempt.
 pub async fn finish(
     conn: &mut PgConnection,

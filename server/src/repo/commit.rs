@@ -87,11 +87,19 @@ impl Repos {
         diff.args(["diff-tree", "-p", "-r", "--full-index", "--no-renames"])
             .args(["--no-color", "--no-ext-diff", "--no-textconv"])
             .args(["--end-of-options", rev, &format!("{rev}^1")]);
-        let patch = git::expect(diff, None, Bound::WALK).await?;
-        let patch = String::from_utf8(patch).map_err(|_| RepoError::BadPatch {
+        let output = git::run(diff, None, Bound::WALK).await?;
+        let bad = |why: &str| RepoError::BadPatch {
             index: fixups.len(),
-            why: "it changes lines that are not UTF-8".to_owned(),
-        })?;
+            why: why.to_owned(),
+        };
+        if output.cut {
+            return Err(bad("it changes too much"));
+        }
+        if !output.status.success() {
+            return Err(RepoError::Failed(format!("git: {}", output.complaint())));
+        }
+        let patch = String::from_utf8(output.stdout)
+            .map_err(|_| bad("it changes lines that are not UTF-8"))?;
         let mut all = fixups.to_vec();
         all.push(patch.clone());
         self.check_patches(name, on, &all).await?;

@@ -13,6 +13,7 @@ mod patches;
 mod range;
 mod read;
 mod refs;
+mod touched;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,8 @@ pub struct RangeCommit {
     pub tree_oid: String,
     /// Positions in the range of all its parents that are in it, first parent first.
     pub parents: Vec<u32>,
+    /// Has several parents, inside of the range or not.
+    pub merge: bool,
     pub subject: String,
     /// `Name <mail>`.
     pub author: String,
@@ -160,7 +162,8 @@ fn parse(text: &[u8]) -> Result<(Vec<RangeCommit>, Vec<usize>), RepoError> {
         };
         let position = u32::try_from(range.len())
             .map_err(|_| RepoError::Failed("too many revisions".to_owned()))?;
-        counts.push(parents.split_whitespace().count());
+        let count = parents.split_whitespace().count();
+        counts.push(count);
         range.push(RangeCommit {
             rev: rev.to_owned(),
             tree_oid: tree_oid.to_owned(),
@@ -168,6 +171,7 @@ fn parse(text: &[u8]) -> Result<(Vec<RangeCommit>, Vec<usize>), RepoError> {
                 .split(' ')
                 .filter_map(|p| positions.get(p).copied())
                 .collect(),
+            merge: count > 1,
             subject: subject.chars().take(TEXT_CHARS).collect(),
             author: author.chars().take(TEXT_CHARS).collect(),
             when: when.parse().unwrap_or(0),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use firstbad_api::job::{Check, Outcome};
-use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
+use firstbad_api::lease::{BuildWork, RunMode, TestWork, VmShape, Work};
 use firstbad_api::limits;
 use firstbad_api::observation::BuildObservation;
 use firstbad_bisect::search::{Decision, Probe, Purpose};
@@ -18,9 +18,11 @@ use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
 use crate::picture::{Picture, REVERTS, Standing};
-use crate::search::{CONFIDENCE, Inquiry};
+use crate::search::Inquiry;
 use crate::state::App;
+use crate::tasks::leads_on;
 use crate::tasks::revert::{Revert, Wanted};
+use crate::tasks::weigh::Weighing;
 
 /// Runs of one revision, at most, to be surer of a range.
 const SURER_RUNS: u32 = 20;
@@ -51,11 +53,12 @@ pub async fn tick(app: &App) -> anyhow::Result<()> {
 pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
     let mut revert = None;
     loop {
+        // git works outside of the transaction, and the next pass begins anew with its answer.
         match pass(app, id, revert.as_ref()).await? {
             Passed::Quiet => return Ok(false),
             Passed::Moved => return Ok(true),
-            // git works outside of the transaction, and the next pass begins anew with its answer.
-            Passed::Wants(wanted) => revert = Some(wanted.answer(app).await),
+            Passed::Wants(Want::Revert(wanted)) => revert = Some(wanted.answer(app).await),
+            Passed::Wants(Want::Weights(asked)) => asked.answer(app).await?,
         }
     }
 }
@@ -64,7 +67,13 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
 enum Passed {
     Quiet,
     Moved,
-    Wants(Wanted),
+    Wants(Want),
+}
+
+/// What a pass cannot find out within its transaction.
+enum Want {
+    Revert(Wanted),
+    Weights(Weighing),
 }
 
 async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Passed> {
@@ -80,6 +89,10 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         picture.job.toolchain = Some(caps.0.toolchain);
         picture.job.toolset = Some(caps.0.toolset);
         picture.job.qemu_version = Some(caps.0.qemu_version);
+    }
+    if leads_on::part(&mut tx, &picture).await? {
+        tx.commit().await?;
+        return Ok(Passed::Moved);
     }
     let builders = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "build").await?;
     let testers = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "test").await?;
@@ -120,7 +133,7 @@ struct Pass<'a> {
     /// Live workers that take tests.
     testers: usize,
     revert: Option<&'a Revert>,
-    wants: Option<Wanted>,
+    wants: Option<Want>,
     enqueued: usize,
 }
 
@@ -131,6 +144,16 @@ impl Pass<'_> {
         }
         if !self.picture.ends_settled() {
             return Ok(None);
+        }
+        if !self.picture.job.weighed {
+            self.wants = Some(Want::Weights(Weighing::of(self.picture)));
+            return Ok(None);
+        }
+        if let Some(drifted) = answer::drift(self.picture) {
+            return Ok(Some(drifted));
+        }
+        if let Some(outcome) = answer::out_of_runs(self.picture)? {
+            return Ok(Some(outcome));
         }
         // Where every run tells the same, sections by one run each are best, and skips leave exact
         // ranges. The last word always belongs to the probabilities.
@@ -176,7 +199,9 @@ impl Pass<'_> {
                     .map(|n| i32::try_from(*n))
                     .collect::<Result<_, _>>()?;
                 let inquiry = Inquiry::new(picture, self.testers)?;
-                if inquiry.chance(&positions) < CONFIDENCE && self.surer(&inquiry).await? {
+                if inquiry.chance(&positions) < picture.job.request.confidence
+                    && self.surer(&inquiry).await?
+                {
                     return Ok(Some(None));
                 }
                 Ok(Some(Some(answer::range(picture, &inquiry, &positions))))
@@ -219,7 +244,11 @@ impl Pass<'_> {
             }
             Decision::Done(answer) => {
                 let mut revert = None;
-                if let Some(position) = answer::named_commit(&inquiry, &answer) {
+                let named = answer::named_commit(&inquiry, &answer);
+                if named.is_some() && !self.ends_again().await? {
+                    return Ok(None);
+                }
+                if let Some(position) = named {
                     revert = self.reverted(position).await?;
                     if revert.is_none() {
                         return Ok(None);
@@ -228,6 +257,28 @@ impl Pass<'_> {
                 answer::of_the_search(self.picture, &inquiry, &answer, revert).map(Some)
             }
         }
+    }
+
+    /// Runs both ends once more as often as at first, where a run is a sample of its time: a machine
+    /// or an environment may have changed since. True when that is done; exact runs do not change.
+    async fn ends_again(&mut self) -> anyhow::Result<bool> {
+        let picture = self.picture;
+        if picture.job.request.mode == RunMode::Exact {
+            return Ok(true);
+        }
+        let mut done = true;
+        for position in picture
+            .present_ends()
+            .into_iter()
+            .chain(picture.absent_ends())
+        {
+            let runs = 2 * picture.first_runs(position);
+            let (present, absent, _) = picture.tally(position);
+            done &= present + absent >= runs;
+            self.drive(position, runs, "end again: is it still the same?")
+                .await?;
+        }
+        Ok(done)
     }
 
     /// Starts the first run of every revision that was chosen and built for one.
@@ -263,14 +314,14 @@ impl Pass<'_> {
                     .await?;
                 Ok(None)
             }
-            Some(Err(why)) => Ok(Some(answer::impossible_revert(picture, why))),
+            Some(Err(why)) => Ok(Some(answer::no_revert(picture, why.clone()))),
             None => {
-                self.wants = Some(Wanted {
+                self.wants = Some(Want::Revert(Wanted {
                     tree: picture.job.tree.clone(),
                     rev: rev.to_owned(),
                     on: picture.rev(picture.bad()).to_owned(),
                     fixups: picture.job.request.fixups.clone(),
-                });
+                }));
                 Ok(None)
             }
         }
@@ -328,7 +379,7 @@ impl Pass<'_> {
         for position in picture.absent_ends() {
             self.drive(
                 position,
-                self.picture.calibration.needed,
+                self.picture.calibration.wanted_clean,
                 "end that should not show the behaviour",
             )
             .await?;

@@ -2,7 +2,9 @@
 
 pub mod advance_jobs;
 pub mod expire_leases;
+pub mod leads_on;
 mod revert;
+mod weigh;
 
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ pub async fn run_planner(app: App, shutdown: CancellationToken) {
     let mut changes = app.changes();
     let tick = Duration::from_millis(app.timing.tick_ms);
     while !shutdown.is_cancelled() {
-        if let Err(error) = advance_jobs::tick(&app).await {
+        let advanced = advance_jobs::tick(&app).await;
+        if let Err(error) = advanced.and(leads_on::tick(&app).await) {
             tracing::warn!(%error, "planner pass failed; the next one repairs");
             tokio::time::sleep(tick).await;
         }

@@ -2,8 +2,14 @@
 //!
 //! Owns the question and its answer. Must not open a transaction, or know what the patch is for.
 
+use std::time::Duration;
+
 use crate::repo::RepoError;
 use crate::state::App;
+
+/// How often git is asked, and the time between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A commit to be taken back on another.
 pub struct Wanted {
@@ -13,25 +19,37 @@ pub struct Wanted {
     pub fixups: Vec<String>,
 }
 
-/// The patch that takes a commit back, or why there is none.
+/// The patch that takes a commit back, or a sentence that says why there is none.
 pub struct Revert {
     pub rev: String,
     pub patch: Result<String, String>,
 }
 
 impl Wanted {
-    /// Asks git; whatever it says against the patch is part of the answer.
+    /// Asks git, and again when the failure is ours; what it says against the patch is the answer.
     pub async fn answer(self, app: &App) -> Revert {
-        let made = app
-            .repos
-            .revert(&self.tree, &self.rev, &self.on, &self.fixups)
-            .await;
+        let mut tries = 0;
+        let patch = loop {
+            tries += 1;
+            let revert = app
+                .repos
+                .revert(&self.tree, &self.rev, &self.on, &self.fixups);
+            break match revert.await {
+                Ok(patch) => Ok(patch),
+                Err(RepoError::PatchDoesNotApply { why, .. } | RepoError::BadPatch { why, .. }) => {
+                    Err(format!("cannot be reverted: {why}"))
+                }
+                Err(error) if tries < TRIES => {
+                    tracing::warn!(rev = self.rev, %error, "no revert yet");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => Err(format!("infrastructure: {error}")),
+            };
+        };
         Revert {
-            patch: made.map_err(|why| match why {
-                RepoError::PatchDoesNotApply { why, .. } | RepoError::BadPatch { why, .. } => why,
-                why => why.to_string(),
-            }),
             rev: self.rev,
+            patch,
         }
     }
 }

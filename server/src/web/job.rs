@@ -231,8 +231,12 @@ fn fact(name: &'static str, value: String) -> Fact {
 fn signal(signal: &Signal) -> String {
     match signal {
         Signal::Failure => "a case fails".to_string(),
+        Signal::Cases { cases } => format!("{} fails", cases.join(" or ")),
         Signal::Crash { title } => format!("a crash titled “{title}”"),
-        Signal::Metric { name, threshold } => format!("metric {name} beyond {threshold}"),
+        Signal::Metric { name, threshold } => match threshold {
+            Some(threshold) => format!("metric {name} beyond {threshold}"),
+            None => format!("metric {name} as at the end that shows the behaviour"),
+        },
     }
 }
 
@@ -299,10 +303,13 @@ fn command(job: &Job) -> String {
     }
     match &request.signal {
         Signal::Failure => {}
+        Signal::Cases { cases } => cases.iter().for_each(|case| flag("failing", case)),
         Signal::Crash { title } => flag("crash", title),
         Signal::Metric { name, threshold } => {
             flag("metric", name);
-            flag("threshold", &threshold.to_string());
+            if let Some(threshold) = threshold {
+                flag("threshold", &threshold.to_string());
+            }
         }
     }
     if request.config.base == Some(ConfigBase::X8664Defconfig) {
@@ -317,6 +324,12 @@ fn command(job: &Job) -> String {
     if request.runs > 0 {
         flag("runs", &request.runs.to_string());
     }
+    if request.confidence != 0.995 {
+        flag("confidence", &request.confidence.to_string());
+    }
+    if request.max_runs != 2000 {
+        flag("max-runs", &request.max_runs.to_string());
+    }
     if request.seed != 1 {
         flag("seed", &request.seed.to_string());
     }
@@ -325,9 +338,17 @@ fn command(job: &Job) -> String {
     if let Some(title) = &request.title {
         flag("title", title);
     }
-    if request.first_parent {
-        words.push("--first-parent".to_string());
-    }
+    let mut switch = |on: bool, name: &str| {
+        if on {
+            words.push(name.to_string());
+        }
+    };
+    switch(
+        request.first_parent && !request.merge_first,
+        "--first-parent",
+    );
+    switch(request.merge_first, "--merge-first");
+    switch(request.every_flip, "--every-flip");
     words.push("--wait".to_string());
     words.join(" ")
 }

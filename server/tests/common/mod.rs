@@ -4,18 +4,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use firstbad_api::artefact::UploadQuery;
+use firstbad_api::artefact::{COMPILED, UploadQuery};
 use firstbad_api::job::{Created, Job};
-use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Work};
+use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, TestWork, Work};
 use firstbad_api::limits::Timing;
 use firstbad_api::observation::*;
 use firstbad_api::problem::Problem;
+use firstbad_api::qemu::{self, Engine};
 use firstbad_api::worker::{Capabilities, Register, Registered};
 use firstbad_server::run::{ServerConfig, prepare, router};
 use firstbad_server::state::App;
 use firstbad_server::tasks;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// A server listening on loopback, without its background tasks: tests call the ticks.
@@ -200,6 +202,7 @@ impl TestServer {
             id,
             leases: 0,
             same: vec![],
+            compiled: None,
         }
     }
 }
@@ -211,6 +214,8 @@ pub struct FakeWorker<'a> {
     pub leases: usize,
     /// Revisions with one kernel; the oracle is asked about the first of them.
     pub same: Vec<String>,
+    /// The sources every kernel is said to be compiled from.
+    pub compiled: Option<&'static str>,
 }
 
 impl FakeWorker<'_> {
@@ -227,6 +232,25 @@ impl FakeWorker<'_> {
         assert_eq!(answer.status(), StatusCode::OK);
         self.leases += 1;
         Some(answer.json().await.unwrap())
+    }
+
+    async fn put(&self, lease: &Lease, name: &str, bytes: &'static [u8]) {
+        let fence = &lease.fence;
+        let query = UploadQuery {
+            attempt: fence.attempt,
+            epoch: fence.epoch,
+            incarnation: fence.incarnation,
+            worker: fence.worker,
+            name: name.to_owned(),
+            offset: 0,
+            sha256: hex::encode(Sha256::digest(bytes)),
+            known: false,
+        };
+        let answer = self
+            .server
+            .worker_put("/attempts/artefact", &query, bytes)
+            .await;
+        assert!(answer.status().is_success(), "{}", answer.status());
     }
 
     pub async fn finish(&self, lease: &Lease, finish: Finish) -> StatusCode {
@@ -248,9 +272,35 @@ impl FakeWorker<'_> {
             if now.outcome.is_some() {
                 return now;
             }
-            let Some(lease) = self.lease().await else {
-                continue;
-            };
+            self.step(&oracle).await;
+        }
+        panic!("job {job} did not end: {:#?}", self.server.job(job).await);
+    }
+
+    /// Works until every job has ended, those too that others lead to.
+    pub async fn work_all(&mut self, oracle: impl Fn(&str, u64) -> Seen) {
+        for _ in 0..400 {
+            tasks::advance_jobs::tick(&self.server.app).await.unwrap();
+            tasks::leads_on::tick(&self.server.app).await.unwrap();
+            let open = "SELECT count(*) FROM job WHERE ended_at IS NULL OR leads_on";
+            let open: i64 = sqlx::query_scalar(open)
+                .fetch_one(&self.server.app.pool)
+                .await
+                .unwrap();
+            if open == 0 {
+                return;
+            }
+            self.step(&oracle).await;
+        }
+        panic!("the jobs did not end");
+    }
+
+    /// Takes one lease, if there is one, and reports what the oracle says.
+    async fn step(&mut self, oracle: &impl Fn(&str, u64) -> Seen) {
+        if let Some(lease) = self.lease().await {
+            if let (Work::Build(_), Some(list)) = (&lease.work, self.compiled) {
+                self.put(&lease, COMPILED, list.as_bytes()).await;
+            }
             let finish = match &lease.work {
                 Work::Build(work) if !work.fixups.is_empty() => {
                     let image = format!("image-of-{REVERTED}");
@@ -271,13 +321,12 @@ impl FakeWorker<'_> {
                 Work::Test(work) => {
                     let rev = work.image_sha256.strip_prefix("image-of-").unwrap();
                     Finish::Test {
-                        observation: test(oracle(rev, work.seed), work.seed),
+                        observation: test(oracle(rev, work.seed), work),
                     }
                 }
             };
             assert_eq!(self.finish(&lease, finish).await, StatusCode::NO_CONTENT);
         }
-        panic!("job {job} did not end: {:#?}", self.server.job(job).await);
     }
 }
 
@@ -285,16 +334,20 @@ impl FakeWorker<'_> {
 pub const REVERTED: &str = "reverted";
 
 /// What the fake worker sees at a revision.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Seen {
     Clean,
     Fails,
     DoesNotBuild,
     BootPanic,
     OtherCrash,
+    /// Every case is run and these fail.
+    Failing(&'static [&'static str]),
+    /// The metric `mb_s`, of which more is better.
+    Speed(f64),
 }
 
-fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
+pub fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
     if *seen == Seen::DoesNotBuild {
         let first_error = "fs/btrfs/file.c:1: error: fake".to_owned();
         return BuildObservation::Failed {
@@ -313,17 +366,45 @@ fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
     }
 }
 
-fn test(seen: Seen, seed: u64) -> TestObservation {
+fn case(name: &str, fails: bool) -> CaseResult {
+    CaseResult {
+        case: name.to_owned(),
+        status: match fails {
+            true => CaseStatus::Fail,
+            false => CaseStatus::Pass,
+        },
+        exit: i32::from(fails),
+        duration_ms: 5,
+        metrics: vec![],
+        ktap: None,
+        tail: String::new(),
+        dmesg: vec![],
+    }
+}
+
+pub fn test(seen: Seen, work: &TestWork) -> TestObservation {
     let crash = |title: &str| Crash {
         kind: CrashKind::Warning,
         title: title.to_owned(),
         offset: 0,
         excerpt: String::new(),
     };
-    let status = if seen == Seen::Fails {
-        CaseStatus::Fail
-    } else {
-        CaseStatus::Pass
+    let results = match seen {
+        Seen::Failing(failing) => {
+            let cases = work.suite.spec.case.iter().map(|c| c.name.as_str());
+            cases.map(|c| case(c, failing.contains(&c))).collect()
+        }
+        Seen::Speed(value) => {
+            let mut result = case("throughput", false);
+            result.metrics.push(Metric {
+                name: "mb_s".to_owned(),
+                value,
+                unit: "MB/s".to_owned(),
+                better: "higher".to_owned(),
+            });
+            vec![result]
+        }
+        _ => vec![case("unaligned", seen == Seen::Fails)],
     };
     let up = seen != Seen::BootPanic;
     TestObservation {
@@ -333,16 +414,7 @@ fn test(seen: Seen, seed: u64) -> TestObservation {
             BootOutcome::Crashed
         },
         end: if up { RunEnd::PowerOff } else { RunEnd::Panic },
-        cases: vec![CaseResult {
-            case: "unaligned".to_owned(),
-            status,
-            exit: i32::from(seen == Seen::Fails),
-            duration_ms: 5,
-            metrics: vec![],
-            ktap: None,
-            tail: String::new(),
-            dmesg: vec![],
-        }],
+        cases: results,
         crashes: match seen {
             Seen::BootPanic => vec![crash("kernel panic: fake")],
             Seen::OtherCrash => vec![crash("WARNING in elsewhere")],
@@ -350,22 +422,18 @@ fn test(seen: Seen, seed: u64) -> TestObservation {
         },
         stray_lines: 0,
         left: vec![],
-        run: RunInputs {
-            image_sha256: String::new(),
-            initramfs_sha256: String::new(),
-            cmdline: String::new(),
-            qemu_version: "qemu fake".to_owned(),
-            accel: "tcg-exact".to_owned(),
-            vcpus: 1,
-            memory_mib: 64,
-            seed,
-            argv: vec![],
-        },
+        run: qemu::inputs(
+            work,
+            Engine::of(work.shape.mode, false),
+            String::new(),
+            "qemu fake".to_owned(),
+        )
+        .unwrap(),
         console_sha256: String::new(),
     }
 }
 
-fn git(repo: &Path, args: &[&str]) -> String {
+pub fn git(repo: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(repo)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -391,7 +459,9 @@ fn line_of_commits(repo: &PathBuf, n: usize, file: impl Fn(usize) -> String) -> 
     git(repo, &["add", "."]);
     let mut revs = Vec::new();
     for i in 0..n {
-        std::fs::write(repo.join(file(i)), format!("{i}\n")).unwrap();
+        let file = repo.join(file(i));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, format!("{i}\n")).unwrap();
         git(repo, &["add", "."]);
         git(repo, &["commit", "-q", "-m", &format!("commit {i}")]);
         revs.push(git(repo, &["rev-parse", "HEAD"]));

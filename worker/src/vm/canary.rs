@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use firstbad_api::qemu;
 use tokio::process::Command;
 
 use super::machine::{self, IMAGE};
-use super::qemu;
 use crate::error::{Context, InfraError};
 use crate::process;
 use crate::sandbox::Sandbox;

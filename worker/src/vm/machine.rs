@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use firstbad_api::observation::RunInputs;
+use firstbad_api::qemu;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc;
@@ -18,7 +20,6 @@ use super::classify::{self, Stop};
 use super::console::{Console, Ended};
 use super::frames::Step;
 use super::patience::Patience;
-use super::qemu;
 use crate::error::{Context, InfraError};
 use crate::process;
 use crate::sandbox::{Limits, Sandbox, Spec};
@@ -45,6 +46,18 @@ pub struct Times {
     pub silence: Duration,
     /// In all.
     pub total: Duration,
+}
+
+/// The recorded arguments with the files where the sandbox shows them.
+pub fn args(run: &RunInputs) -> Vec<String> {
+    let arguments = run.argv.iter().skip(1);
+    arguments
+        .map(|word| match word.as_str() {
+            qemu::IMAGE => IMAGE.to_owned(),
+            qemu::INITRAMFS => INITRAMFS.to_owned(),
+            word => word.to_owned(),
+        })
+        .collect()
 }
 
 /// The command that runs QEMU in the sandbox, writing its ports into `out`.

@@ -14,7 +14,6 @@ mod frames;
 mod initramfs;
 mod machine;
 mod patience;
-mod qemu;
 mod replay;
 mod titles;
 mod tools;
@@ -27,6 +26,7 @@ use std::time::Duration;
 use firstbad_api::lease::TestWork;
 use firstbad_api::limits::{BOOT_DEADLINE_S, SILENCE_S};
 use firstbad_api::observation::{BootOutcome, RunEnd, RunInputs, TestObservation};
+use firstbad_api::qemu::{self, Engine};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,6 @@ pub use frames::Step as Progress;
 pub use initramfs::Part;
 use initramfs::{Bases, Initramfs};
 use machine::Times;
-use qemu::Engine;
 pub use replay::{Recorded, gdb_socket, replay};
 
 /// Time for the boot that proves or refutes KVM, seconds.
@@ -222,18 +221,9 @@ async fn run_on(
     }
     std::fs::create_dir_all(dir).context("cannot make the run's directory")?;
     let initramfs = prepare_initramfs(vm, work, dir).await?;
-    let cmdline = qemu::cmdline(engine, &work.suite.spec.cmdline).map_err(InfraError::Failed)?;
-    let argv = |image: &str, initramfs: &str| {
-        qemu::args(
-            engine,
-            &work.shape,
-            work.seed,
-            &cmdline,
-            Path::new(image),
-            Path::new(initramfs),
-        )
-    };
-
+    let version = vm.qemu_version.clone();
+    let inputs =
+        qemu::inputs(work, engine, initramfs.sha256, version).map_err(InfraError::Failed)?;
     let files = Files {
         image: kernel.path,
         initramfs: &initramfs.path,
@@ -245,21 +235,8 @@ async fn run_on(
         total: Duration::from_secs(work.deadline_s),
     };
     let frames = Frames::new(&initramfs.nonce, &initramfs.cases);
-    let args = argv(machine::IMAGE, machine::INITRAMFS);
+    let args = machine::args(&inputs);
     let seen = boot(vm, &args, &files, frames, times, dir, progress, cancel).await?;
-    let mut whole = vec![qemu::PROGRAM.to_owned()];
-    whole.extend(argv("IMAGE", "INITRAMFS"));
-    let inputs = RunInputs {
-        image_sha256: work.image_sha256.clone(),
-        initramfs_sha256: initramfs.sha256,
-        cmdline,
-        qemu_version: vm.qemu_version.clone(),
-        accel: engine.name().to_owned(),
-        vcpus: work.shape.vcpus,
-        memory_mib: work.shape.memory_mib,
-        seed: work.seed,
-        argv: whole,
-    };
     Ok(RunResult {
         initramfs_parts: initramfs.parts.into(),
         ..seen.result(inputs, initramfs.path)

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use firstbad_api::guest::{GuestPlan, PLAN_PATH};
 use firstbad_api::observation::RunInputs;
+use firstbad_api::qemu::{self, Engine};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::frames::Frames;
 use super::machine::{self, Times};
-use super::qemu::{self, Engine};
 use super::{Files, OUT, RunResult, Vm, blocking, boot, checked, cpio};
 use crate::error::{Context, InfraError};
 
@@ -67,14 +67,7 @@ pub async fn replay(
     let initramfs = checked("initramfs", &joined, &run.initramfs_sha256, whole).await?;
     let cases: Vec<String> = plan.cases.into_iter().map(|c| c.name).collect();
 
-    let mut args: Vec<String> = run.argv[1..]
-        .iter()
-        .map(|word| match word.as_str() {
-            "IMAGE" => machine::IMAGE.to_owned(),
-            "INITRAMFS" => machine::INITRAMFS.to_owned(),
-            word => word.to_owned(),
-        })
-        .collect();
+    let mut args = machine::args(run);
     let mut times = Times {
         boot: vm.boot,
         silence: vm.silence,

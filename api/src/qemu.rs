@@ -1,11 +1,12 @@
-//! QEMU's argument vector.
+//! QEMU's argument vector, and with it everything a run is a function of.
 //!
 //! Owns every flag of the virtual machine; the exact mode's flags are measured
-//! and must not be changed one by one. Must not know suites or observations.
+//! and must not be changed one by one. The worker runs what is written here and
+//! the server compares what a worker says it ran with it. Must not know how a
+//! machine is started or what it printed.
 
-use std::path::Path;
-
-use firstbad_api::lease::{RunMode, VmShape};
+use crate::lease::{RunMode, TestWork, VmShape};
+use crate::observation::RunInputs;
 
 /// The program.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -13,6 +14,9 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 pub const CONSOLE: &str = "console";
 /// Name of the result port's file in the working directory.
 pub const FRAMES: &str = "frames";
+/// What stands for the two files in a recorded argument vector.
+pub const IMAGE: &str = "IMAGE";
+pub const INITRAMFS: &str = "INITRAMFS";
 /// Kernel command line before the suite's own words. The time stamps tell the
 /// kernel's lines from what a program printed on the console.
 const CMDLINE: &str = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 printk.time=1 \
@@ -38,6 +42,13 @@ impl Engine {
             (RunMode::Real, true) => Engine::Kvm,
             (RunMode::Real, false) => Engine::Tcg,
         }
+    }
+
+    /// The engine of a run's inputs.
+    pub fn named(name: &str) -> Option<Engine> {
+        [Engine::TcgExact, Engine::Tcg, Engine::Kvm]
+            .into_iter()
+            .find(|engine| engine.name() == name)
     }
 
     /// The name in a run's inputs.
@@ -73,14 +84,66 @@ pub fn cmdline(engine: Engine, suite: &str) -> Result<String, String> {
     }
 }
 
+/// Everything a run of `work` on `engine` is a function of; the error says why
+/// the suite's command line cannot be used.
+pub fn inputs(
+    work: &TestWork,
+    engine: Engine,
+    initramfs_sha256: String,
+    qemu_version: String,
+) -> Result<RunInputs, String> {
+    let cmdline = cmdline(engine, &work.suite.spec.cmdline)?;
+    let mut argv = vec![PROGRAM.to_owned()];
+    argv.extend(args(
+        engine,
+        &work.shape,
+        work.seed,
+        &cmdline,
+        IMAGE,
+        INITRAMFS,
+    ));
+    Ok(RunInputs {
+        image_sha256: work.image_sha256.clone(),
+        initramfs_sha256,
+        cmdline,
+        qemu_version,
+        accel: engine.name().to_owned(),
+        vcpus: work.shape.vcpus,
+        memory_mib: work.shape.memory_mib,
+        seed: work.seed,
+        argv,
+    })
+}
+
+/// Whether `run` is a run of `work`; the error names what differs.
+pub fn is_run_of(work: &TestWork, run: &RunInputs) -> Result<(), &'static str> {
+    let engine = Engine::named(&run.accel)
+        .filter(|engine| (*engine == Engine::TcgExact) == (work.shape.mode == RunMode::Exact))
+        .ok_or("accelerator")?;
+    let (initramfs, version) = (run.initramfs_sha256.clone(), run.qemu_version.clone());
+    let asked = inputs(work, engine, initramfs, version).map_err(|_| "kernel command line")?;
+    let differs = [
+        ("kernel image", asked.image_sha256 != run.image_sha256),
+        ("seed", asked.seed != run.seed),
+        ("number of CPUs", asked.vcpus != run.vcpus),
+        ("memory", asked.memory_mib != run.memory_mib),
+        ("kernel command line", asked.cmdline != run.cmdline),
+        ("argument vector", asked.argv != run.argv),
+    ];
+    match differs.into_iter().find(|(_, differs)| *differs) {
+        Some((what, _)) => Err(what),
+        None => Ok(()),
+    }
+}
+
 /// The arguments of a run; `image` and `initramfs` are paths as QEMU sees them.
 pub fn args(
     engine: Engine,
     shape: &VmShape,
     seed: u64,
     cmdline: &str,
-    image: &Path,
-    initramfs: &Path,
+    image: &str,
+    initramfs: &str,
 ) -> Vec<String> {
     let mut a = common(shape.memory_mib);
     a.extend(match engine {
@@ -100,8 +163,8 @@ pub fn args(
     a.extend(["-smp".to_owned(), shape.vcpus.to_string()]);
     // QEMU reads the seed as a 64-bit number and spreads it over its generators.
     a.extend(["-seed".to_owned(), seed.to_string()]);
-    a.extend(["-kernel".to_owned(), image.display().to_string()]);
-    a.extend(["-initrd".to_owned(), initramfs.display().to_string()]);
+    a.extend(["-kernel".to_owned(), image.to_owned()]);
+    a.extend(["-initrd".to_owned(), initramfs.to_owned()]);
     a.extend(["-append".to_owned(), cmdline.to_owned()]);
     a.extend(serial("s0", CONSOLE));
     a.extend(serial("s1", FRAMES));
@@ -154,15 +217,7 @@ mod tests {
 
     #[test]
     fn the_exact_mode_has_the_measured_flags() {
-        let a = args(
-            Engine::TcgExact,
-            &SHAPE,
-            7,
-            "quiet",
-            Path::new("IMAGE"),
-            Path::new("INITRAMFS"),
-        )
-        .join(" ");
+        let a = args(Engine::TcgExact, &SHAPE, 7, "quiet", IMAGE, INITRAMFS).join(" ");
         for part in [
             "-M q35,hpet=off -nodefaults",
             "-cpu max -accel tcg -icount shift=0,sleep=off -rtc base=2025-01-01,clock=vm",

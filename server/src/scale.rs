@@ -1,0 +1,148 @@
+//! A metric between two ends: do they differ, and where between them does a run lie?
+//!
+//! Owns the statistics of the ends' samples. Pure; must not know jobs or runs.
+
+/// The ends differ when their means are so many standard errors apart (Welch 1947); with the few
+/// samples at hand a smaller number is too often luck.
+const ERRORS: f64 = 5.0;
+/// A smaller change, as a share of the mean, is no regression anyone looks for.
+const LEAST_CHANGE: f64 = 0.005;
+/// Samples of each end without which nothing is said.
+pub const SAMPLES: u32 = 5;
+/// The deviation counts as at least this share of the step between the ends: how a metric varies
+/// between builds is not seen at two ends.
+const LEAST_DEVIATION: f64 = 0.05;
+/// With the ends this many deviations apart a single run tells.
+const APART: f64 = 6.0;
+
+/// What a metric is without and with the behaviour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    pub clean: f64,
+    pub shown: f64,
+    /// Of a sample; both ends' pooled.
+    pub deviation: f64,
+}
+
+/// What the samples of the ends say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ends {
+    /// Not enough samples yet.
+    Open,
+    /// They do not differ so far, or in the other direction; for people.
+    Alike(String),
+    Differ(Scale),
+}
+
+/// Mean and variance of a sample.
+fn moments(of: &[f64]) -> (f64, f64) {
+    let n = of.len() as f64;
+    let mean = of.iter().sum::<f64>() / n;
+    let squares = of.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+    (mean, squares / (n - 1.0))
+}
+
+/// Compares samples without and with the behaviour; `higher_is_better` as the metric says of itself.
+pub fn compare(clean: &[f64], shown: &[f64], higher_is_better: bool) -> Ends {
+    let least = clean.len().min(shown.len());
+    if least < SAMPLES as usize || clean.iter().chain(shown).any(|x| !x.is_finite()) {
+        return Ends::Open;
+    }
+    let ((good, spread_good), (bad, spread_bad)) = (moments(clean), moments(shown));
+    let error = (spread_good / clean.len() as f64 + spread_bad / shown.len() as f64).sqrt();
+    let step = bad - good;
+    let told = format!(
+        "{} and {} on average over {} and {} runs, {} standard errors apart",
+        round(good),
+        round(bad),
+        clean.len(),
+        shown.len(),
+        round(step.abs() / error)
+    );
+    if step.abs() < ERRORS * error || step.abs() < LEAST_CHANGE * good.abs() {
+        return Ends::Alike(format!("they do not differ: {told}"));
+    }
+    if (step < 0.0) != higher_is_better {
+        return Ends::Alike(format!("the change is for the better: {told}"));
+    }
+    let pooled = ((spread_good + spread_bad) / 2.0).sqrt();
+    Ends::Differ(Scale {
+        clean: good,
+        shown: bad,
+        deviation: pooled.max(step.abs() * LEAST_DEVIATION),
+    })
+}
+
+impl Scale {
+    /// Beyond it a single run counts as showing the behaviour.
+    pub fn threshold(&self) -> f64 {
+        self.clean.midpoint(self.shown)
+    }
+
+    /// Deviations between the ends.
+    pub fn shift(&self) -> f64 {
+        (self.shown - self.clean).abs() / self.deviation
+    }
+
+    /// Whether a single run tells.
+    pub fn apart(&self) -> bool {
+        self.shift() >= APART
+    }
+
+    /// Deviations from the clean end towards the other.
+    pub fn place(&self, value: f64) -> f64 {
+        (value - self.clean) / self.deviation * (self.shown - self.clean).signum()
+    }
+}
+
+/// Four digits, for people.
+pub fn round(x: f64) -> String {
+    let digits = if x.is_finite() && x != 0.0 {
+        (3.0 - x.abs().log10().floor()).clamp(0.0, 9.0)
+    } else {
+        0.0
+    };
+    format!("{x:.0$}", digits as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_differ_when_it_is_no_luck_and_worth_a_search() {
+        let clean = [100.0, 101.0, 99.0, 100.5, 99.5];
+        let slow = clean.map(|x| x * 0.9);
+        let Ends::Differ(scale) = compare(&clean, &slow, true) else {
+            panic!("{:?}", compare(&clean, &slow, true));
+        };
+        assert!((scale.threshold() - 95.0).abs() < 1e-9);
+        assert!(scale.apart() && scale.place(90.0) > scale.place(100.0));
+        assert!((scale.place(90.0) - scale.shift()).abs() < 1e-9);
+        for (other, higher, why) in [
+            (clean.map(|x| x + 0.1), true, "do not differ"),
+            (clean.map(|x| x * 0.999), true, "do not differ"),
+            (slow, false, "for the better"),
+        ] {
+            let Ends::Alike(told) = compare(&clean, &other, higher) else {
+                panic!("{other:?}");
+            };
+            assert!(told.contains(why), "{told}");
+        }
+        assert_eq!(compare(&clean[..4], &slow, true), Ends::Open);
+        let nan = [f64::NAN; 5];
+        assert_eq!(compare(&clean, &nan, true), Ends::Open);
+    }
+
+    #[test]
+    fn equal_samples_have_a_deviation_too() {
+        let Ends::Differ(scale) = compare(&[10.0; 5], &[9.0; 5], true) else {
+            panic!("they differ");
+        };
+        assert!((scale.deviation - 0.05).abs() < 1e-12 && scale.apart());
+        assert!(matches!(
+            compare(&[10.0; 5], &[9.999; 5], true),
+            Ends::Alike(_)
+        ));
+    }
+}

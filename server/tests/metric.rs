@@ -1,0 +1,82 @@
+//! Metrics without a threshold: what a run says is measured at both ends.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{REVERTED, Seen, TestServer, request};
+use firstbad_api::job::{Job, Outcome};
+use serde_json::json;
+
+const COMMITS: usize = 48;
+const CULPRIT: usize = 29;
+
+/// A number from the normal distribution, the same for the same revision and seed.
+fn normal(at: usize, seed: u64) -> f64 {
+    let uniform = |salt: u64| {
+        let mut x = (at as u64) << 32 ^ seed ^ salt << 48;
+        for _ in 0..3 {
+            x = (x ^ x >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        ((x >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    (-2.0 * uniform(1).ln()).sqrt() * (std::f64::consts::TAU * uniform(2)).cos()
+}
+
+/// From the commit `CULPRIT` on the speed is 100 + `step` instead of 100, give or take `deviation`.
+async fn search(find: &str, step: f64, deviation: f64, seed: u64) -> (Job, String) {
+    let server = TestServer::start().await;
+    let revs = server.tree_of("line", COMMITS, |i| format!("f{i}")).await;
+    let mut body = request("line", &revs[0], &revs[COMMITS - 1]);
+    body["find"] = json!(find);
+    body["seed"] = json!(seed);
+    body["signal"] = json!({ "kind": "metric", "name": "mb_s" });
+    let id = server.submit(&body).await;
+    let mut worker = server.register().await;
+    let speed = |rev: &str, seed: u64| {
+        let at = revs.iter().position(|r| r == rev);
+        assert!(at.is_some() || rev == REVERTED);
+        let moved = at.is_some_and(|at| at >= CULPRIT);
+        let mean = if moved { 100.0 + step } else { 100.0 };
+        Seen::Speed(mean + deviation * normal(at.unwrap_or(COMMITS), seed))
+    };
+    let job = worker.work(id, speed).await;
+    (job, revs[CULPRIT].clone())
+}
+
+fn named(job: &Job) -> &str {
+    match &job.outcome {
+        Some(Outcome::Culprit { rev, checks, .. }) => {
+            assert!(checks.iter().all(|c| c.passed), "{checks:#?}");
+            rev
+        }
+        other => panic!("{other:#?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_small_step_without_noise_takes_a_run_each() {
+    let (job, culprit) = search("regression", -2.0, 0.0, 1).await;
+    assert_eq!(named(&job), culprit);
+    assert!(job.cost.boots <= 5 + 5 + 6 + 16, "{:?}", job.cost);
+}
+
+#[tokio::test]
+async fn a_step_of_two_deviations_is_found_in_both_directions() {
+    for seed in [1, 1000] {
+        let (job, culprit) = search("regression", -4.0, 2.0, seed).await;
+        assert_eq!(named(&job), culprit);
+        let (job, culprit) = search("fix", 4.0, 2.0, seed).await;
+        assert_eq!(named(&job), culprit);
+    }
+}
+
+#[tokio::test]
+async fn ends_that_are_alike_or_better_are_not_reproduced() {
+    for (step, why) in [(0.0, "do not differ"), (3.0, "for the better")] {
+        let (job, _) = search("regression", step, 0.5, 1).await;
+        let Some(Outcome::NotReproduced { why: told, .. }) = &job.outcome else {
+            panic!("{:#?}", job.outcome);
+        };
+        assert!(told.contains(why) && told.contains("20 runs"), "{told}");
+    }
+}
