@@ -72,6 +72,26 @@ pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservati
     })
 }
 
+/// The functions in the call traces of a run's crashes, the innermost first, at most `most`.
+pub fn traced(run: &TestObservation, most: usize) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let excerpts = run.crashes.iter().map(|c| c.excerpt.as_str());
+    for word in excerpts.flat_map(str::split_whitespace) {
+        // Such as `RIP: 0010:btrfs_sync_file.cold+0x1a/0x30`.
+        let Some((symbol, _)) = word.split_once("+0x") else {
+            continue;
+        };
+        let symbol = symbol.rsplit(':').next().unwrap_or(symbol);
+        let name = symbol.split('.').next().unwrap_or(symbol);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !name.is_empty() && name.chars().all(plain) && !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names.truncate(most);
+    names
+}
+
 /// The metric's values in one run, in case order, with their direction.
 pub fn metric_value(name: &str, run: &TestObservation) -> Option<(f64, bool)> {
     run.cases
@@ -251,6 +271,16 @@ mod tests {
 
     fn reference() -> Reference {
         Reference::learn([run(&[("a", Fail), ("b", Pass)], &[])].iter())
+    }
+
+    #[test]
+    fn call_traces_name_their_functions_once() {
+        let mut crashed = run(&[], &["WARNING in f"]);
+        crashed.crashes[0].excerpt = "RIP: 0010:ovl_release.cold+0x1a/0x30\nCall Trace:\n \
+            <TASK>\n ? __warn+0x81/0x130\n ovl_release+0x2/0x9\n __fput+0xe3/0x2b0 [x$(y)]"
+            .to_owned();
+        assert_eq!(traced(&crashed, 8), ["ovl_release", "__warn", "__fput"]);
+        assert_eq!(traced(&crashed, 1), ["ovl_release"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod common;
 use common::{Seen, TestServer, request};
 use firstbad_api::job::{Job, Outcome};
 
-const COMMITS: usize = 256;
+const COMMITS: usize = 128;
 const COMPILED: &str = "fs/btrfs/file.c\nkernel/fork.c\n";
 
 /// Two commits of 32 touch a compiled file, and one of these what the suite is about.
@@ -40,14 +40,14 @@ async fn search(culprit: usize, compiled: Option<&'static str>) -> Job {
 
 #[tokio::test]
 async fn a_likely_commit_is_found_sooner_and_an_unlikely_one_still() {
-    let plain = search(133, None).await;
+    let plain = search(69, None).await;
     assert_eq!(plain.relevant, None);
-    let likely = search(133, Some(COMPILED)).await;
-    assert_eq!(likely.relevant, Some(16));
-    // log2(8 + 8 / 4 + 239 / 64) = 3.8 bits instead of 8.
+    let likely = search(69, Some(COMPILED)).await;
+    assert_eq!(likely.relevant, Some(8));
+    // log2(4 + 4 / 4 + 119 / 64) = 2.8 bits instead of 7.
     let builds = (plain.cost.builds, likely.cost.builds);
     assert!(builds.1 + 2 <= builds.0, "{builds:?}");
-    let unlikely = search(150, Some(COMPILED)).await;
+    let unlikely = search(75, Some(COMPILED)).await;
     assert!(
         unlikely.cost.builds <= builds.0 + 5,
         "{}",

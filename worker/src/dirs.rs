@@ -76,7 +76,10 @@ impl Dirs {
             return Ok(id);
         }
         let id = Uuid::new_v4();
-        fs::write(&path, format!("{id}\n")).context("cannot store the worker's identity")?;
+        let new = self.root.join("id.new");
+        fs::write(&new, format!("{id}\n"))
+            .and_then(|()| fs::rename(&new, &path))
+            .context("cannot store the worker's identity")?;
         Ok(id)
     }
     /// Bare mirror of a tree.

@@ -1,4 +1,4 @@
-//! The files that the commits of a range touch.
+//! The files that the commits of a range touch, and those that define a function.
 
 use std::collections::HashMap;
 
@@ -46,5 +46,74 @@ impl Repos {
             }
         }
         Ok(heaviest)
+    }
+
+    /// The C files of `rev` in which one of these functions seems to be defined; `functions` are
+    /// identifiers.
+    pub async fn defining(
+        &self,
+        name: &str,
+        rev: &str,
+        functions: &[String],
+    ) -> Result<Vec<String>, RepoError> {
+        let mirror = self.mirror(name)?;
+        if functions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rev = full_id(rev)?;
+        let mut grep = git::read(&mirror);
+        grep.args(["grep", "-z", "-I", "-F", "-w"]);
+        for function in functions {
+            grep.args(["-e", function]);
+        }
+        grep.args([rev, "--", "*.c"]);
+        let output = git::run(grep, None, Bound::WALK).await?;
+        // 1: found nothing.
+        if !output.status.success() && output.code() != 1 {
+            return Err(RepoError::Failed(format!("git: {}", output.complaint())));
+        }
+        // One line for each match: commit, path, text.
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found = text.lines().filter_map(|line| {
+            let (place, code) = line.split_once('\0')?;
+            let (_, path) = place.split_once(':')?;
+            defines(code, functions).then(|| path.to_owned())
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Whether a line of C begins the definition of one of these functions, in the kernel's style.
+fn defines(line: &str, functions: &[String]) -> bool {
+    let begins = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let whole = |before: &str| !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let opens = |f: &String| {
+        let found = line.split_once(&format!("{f}("));
+        found.is_some_and(|(before, _)| whole(before))
+    };
+    begins && !line.contains(';') && functions.iter().any(opens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_told_from_calls_and_declarations() {
+        let functions = ["ovl_release".to_owned(), "__fput".to_owned()];
+        for line in [
+            "static int ovl_release(struct inode *inode, struct file *file)",
+            "__fput(struct file *file)",
+        ] {
+            assert!(defines(line, &functions), "{line}");
+        }
+        for line in [
+            "\treturn ovl_release(inode, file);",
+            "int ovl_release(struct inode *, struct file *);",
+            "static int my_ovl_release(struct inode *inode)",
+            " * ovl_release() ends it",
+        ] {
+            assert!(!defines(line, &functions), "{line}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use firstbad_api::artefact::COMPILED;
 
 use crate::db;
+use crate::judge;
 use crate::picture::Picture;
 use crate::relevance::Compiled;
 use crate::state::App;
@@ -18,6 +19,9 @@ const COMPILED_IN: i32 = 16;
 /// Weight when that is a source that the suite is about.
 const SUSPECTED: i32 = 64;
 
+/// Functions of a call trace that are looked up.
+const TRACED: usize = 8;
+
 /// What must be known to weigh the commits of a job.
 pub struct Weighing {
     job: i64,
@@ -25,7 +29,10 @@ pub struct Weighing {
     goods: Vec<String>,
     bad: String,
     first_parent: bool,
+    /// Files, and folders with a slash at the end.
     suspected: Vec<String>,
+    /// Functions in the traces of crashes at the end that shows the behaviour.
+    traced: Vec<String>,
     /// Attempts that built the ends.
     builds: Vec<i64>,
     /// Commits by their position.
@@ -43,6 +50,7 @@ impl Weighing {
             bad: picture.job.range.bad.clone(),
             first_parent: picture.job.request.first_parent,
             suspected: picture.job.suite.spec.sources.clone(),
+            traced: traced(picture),
             builds: ends
                 .filter_map(|p| Some(picture.site(p)?.build.as_ref()?.attempt_id))
                 .collect(),
@@ -79,8 +87,17 @@ impl Weighing {
         if lists.len() < self.builds.len() || compiled.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let repos = &app.repos;
+        let defining = repos.defining(&self.tree, &self.bad, &self.traced).await?;
+        let suspects = |path: &str| {
+            let listed = |s: &String| match s.ends_with('/') {
+                true => path.starts_with(s.as_str()),
+                false => path == s,
+            };
+            self.suspected.iter().chain(&defining).any(listed)
+        };
         let weight = |path: &str| match compiled.matters(path) {
-            true if self.suspects(path) => SUSPECTED,
+            true if suspects(path) => SUSPECTED,
             true => COMPILED_IN,
             false => 1,
         };
@@ -97,11 +114,14 @@ impl Weighing {
         let weight = |rev: &String| heaviest.get(rev).copied().unwrap_or(1);
         Ok(self.revs.iter().map(|(p, rev)| (*p, weight(rev))).collect())
     }
+}
 
-    fn suspects(&self, path: &str) -> bool {
-        self.suspected.iter().any(|s| match s.ends_with('/') {
-            true => path.starts_with(s),
-            false => path == s,
-        })
-    }
+fn traced(picture: &Picture) -> Vec<String> {
+    let ends = picture.present_ends();
+    let sites = ends.iter().filter_map(|p| picture.site(*p));
+    let mut runs = sites
+        .flat_map(|s| &s.tests)
+        .filter_map(|t| t.observation.as_ref());
+    let crashed = runs.find(|o| !o.crashes.is_empty());
+    crashed.map_or(Vec::new(), |run| judge::traced(run, TRACED))
 }

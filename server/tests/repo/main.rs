@@ -156,6 +156,40 @@ async fn a_fetch_follows_its_source_and_failures_change_nothing() {
 }
 
 #[tokio::test]
+async fn commits_weigh_what_their_heaviest_file_weighs() {
+    let mut f = Fixture::new().await;
+    f.write(
+        "fs/super.c",
+        "int a_mount(void);\n\nstatic int a_mount(void)\n{\n\treturn 0;\n}\n",
+    );
+    f.commit("fs: mount");
+    f.fetch().await.unwrap();
+    let tip = f.repos.resolve("linux", "main").await.unwrap().rev;
+    let good = [f.ids[0].clone()];
+    let weight = |path: &str| match path {
+        "fs/file.c" => 64,
+        path if path.starts_with("fs/") => 16,
+        _ => 1,
+    };
+    let heaviest = f.repos.heaviest("linux", &good, &tip, false, weight).await;
+    let heaviest = heaviest.unwrap();
+    assert_eq!(heaviest.get(&tip), Some(&16));
+    let at = |i: usize| heaviest.get(&f.ids[i]).copied();
+    // As in the range below: the second and the fifth touch fs, the fourth is a clean merge.
+    assert_eq!((at(2), at(3), at(4)), (Some(64), Some(1), None));
+    let line = f.repos.heaviest("linux", &good, &tip, true, weight).await;
+    assert!(line.unwrap().contains_key(&f.ids[4]));
+
+    let found = async |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        f.repos.defining("linux", &tip, &names).await.unwrap()
+    };
+    assert_eq!(found(&["a_mount", "nobody"]).await, ["fs/super.c"]);
+    assert!(found(&["mount"]).await.is_empty());
+    assert!(found(&[]).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_range_is_the_whole_graph_between_good_and_bad() {
     let f = Fixture::new().await;
     let good = [f.ids[0].clone()];
