@@ -57,6 +57,10 @@ pub struct NewJob {
     /// Patches applied to every candidate.
     #[serde(default)]
     pub fixups: Vec<String>,
+    /// Compare the ends alone; `good` need not be an ancestor of `bad`.
+    // Absent when false: the digests of requests made before must stay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub two_point: bool,
     #[serde(default)]
     pub title: Option<String>,
 }
@@ -151,6 +155,13 @@ pub enum Outcome {
     /// Skips hide it: exactly these are left.
     Range {
         candidates: Vec<RevSubject>,
+        confidence: f64,
+        checks: Vec<Check>,
+    },
+    /// Two points were compared, and they differ as asked.
+    Differs {
+        why: String,
+        /// Probability that the clean ends are not clean by chance, 0..1.
         confidence: f64,
         checks: Vec<Check>,
     },

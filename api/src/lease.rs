@@ -70,6 +70,8 @@ pub enum ConfigBase {
     X8664Defconfig,
     /// A whole .config.
     File(String),
+    /// The plain file at this path of the revision.
+    Tree(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -59,6 +59,10 @@ pub const ARTEFACT_BYTES: u64 = 512 << 20;
 pub const PATCH_COUNT: usize = 32;
 /// Patches of one job: bytes in all.
 pub const PATCH_BYTES: usize = 10 << 20;
+/// Mails of one patch series.
+pub const SERIES_MAILS: usize = 256;
+/// All configurations between two of them, written out, bytes.
+pub const CONFIGS_BYTES: usize = 1 << 30;
 /// Kernel configuration supplied by a user, bytes.
 pub const CONFIG_BYTES: usize = 512 << 10;
 /// Infrastructure failures of one attempt before it is held.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::RevSubject;
+
 /// `POST /api/v1/trees`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,3 +35,44 @@ pub struct Resolved {
     pub rev: String,
     pub subject: String,
 }
+
+/// `POST /api/v1/trees/{name}/series`: a patch series as commits of the mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSeries {
+    /// The revision that the first patch applies to.
+    pub base: String,
+    /// Mails as `git format-patch --stdout` writes them, in order.
+    pub mbox: String,
+    /// One commit of all patches.
+    #[serde(default)]
+    pub squash: bool,
+}
+
+/// `POST /api/v1/trees/{name}/configs`: the way between two configurations as commits of the mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewConfigs {
+    /// The revision to be configured.
+    pub rev: String,
+    /// A whole .config without the behaviour looked for.
+    pub good: String,
+    /// A whole .config with it.
+    pub bad: String,
+}
+
+/// A history that the server wrote into its mirror, to be searched like any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The good end: what the series applies to, or the commit that holds the good configuration.
+    pub base: String,
+    /// The bad end.
+    pub tip: String,
+    /// From the first after `base` to `tip`.
+    pub commits: Vec<RevSubject>,
+    /// Keeps them in the mirror.
+    pub reference: String,
+}
+
+/// Where [`NewConfigs`] puts the configuration in the tree.
+pub const CONFIG_PATH: &str = ".firstbad/config";

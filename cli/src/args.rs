@@ -195,6 +195,9 @@ pub enum TreeCommand {
     Remove { name: String },
 }
 
+/// Each of these says what the ends are.
+const ENDS: [&str; 3] = ["bisect_log", "series", "config_good"];
+
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("signal").args(["crash", "metric"]))]
 pub struct SubmitArgs {
@@ -202,11 +205,16 @@ pub struct SubmitArgs {
     #[arg(long)]
     pub tree: String,
     /// Revisions without the problem (with `--find fix`: with it). At least one.
-    #[arg(long, required_unless_present = "bisect_log", num_args = 1.., value_name = "REV")]
+    #[arg(long, required_unless_present_any = ENDS, num_args = 1.., value_name = "REV")]
     pub good: Vec<String>,
     /// The revision with the problem (with `--find fix`: without it).
-    #[arg(long, required_unless_present = "bisect_log", value_name = "REV")]
+    #[arg(long, required_unless_present_any = ENDS, value_name = "REV")]
     pub bad: Option<String>,
+    #[command(flatten)]
+    pub written: crate::written::Asked,
+    /// Run only the two ends and say whether they differ; `--good` need not be an ancestor.
+    #[arg(long, conflicts_with_all = ["paths", "first_parent", "skip", "bisect_log"])]
+    pub two_point: bool,
     /// Go on where a `git bisect log` stands: its steps give the range, skips and paths.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["good", "bad", "paths", "first_parent"])]
     pub bisect_log: Option<PathBuf>,
@@ -241,6 +249,9 @@ pub struct SubmitArgs {
     /// Base configuration [default: the server's, tinyconfig].
     #[arg(long, value_enum)]
     pub base: Option<Base>,
+    /// The base configuration is this file of each revision.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "base"])]
+    pub config_in_tree: Option<String>,
     /// Configuration fragment merged after the suite's.
     #[arg(long, value_name = "FILE")]
     pub fragment: Option<PathBuf>,

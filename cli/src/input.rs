@@ -1,22 +1,37 @@
 //! Files named on the command line. Must not know what they are for.
 
+use std::io::Read;
 use std::path::Path;
 
 use crate::fail::Fail;
 
 /// The text of a file of at most `limit` bytes.
 pub fn text(path: &Path, limit: usize) -> Result<String, Fail> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", path.display())))?;
+    let shown = path.display().to_string();
+    let bytes =
+        std::fs::read(path).map_err(|e| Fail::NoInput(format!("cannot read {shown}: {e}")))?;
+    checked(&shown, bytes, limit)
+}
+
+/// The text of standard input, of at most `limit` bytes.
+pub fn standard(limit: usize) -> Result<String, Fail> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Fail::NoInput(format!("cannot read standard input: {e}")))?;
+    checked("standard input", bytes, limit)
+}
+
+fn checked(shown: &str, bytes: Vec<u8>, limit: usize) -> Result<String, Fail> {
     if bytes.len() > limit {
         return Err(Fail::Data(format!(
-            "{} has {} bytes, at most {limit} are allowed",
-            path.display(),
+            "{shown} has {} bytes, at most {limit} are allowed",
             bytes.len()
         )));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| Fail::Data(format!("{} is not UTF-8 text", path.display())))
+    String::from_utf8(bytes).map_err(|_| Fail::Data(format!("{shown} is not UTF-8 text")))
 }
 
 #[cfg(test)]

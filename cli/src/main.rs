@@ -21,6 +21,7 @@ mod text;
 mod tree;
 mod up;
 mod watch;
+mod written;
 
 use std::process::ExitCode;
 

@@ -122,6 +122,15 @@ fn outcome(outcome: &Outcome) -> String {
             let _ = writeln!(out, "confidence  {}", percent(*confidence));
             out.push_str(&self::checks(checks));
         }
+        Outcome::Differs {
+            why,
+            confidence,
+            checks,
+        } => {
+            let _ = writeln!(out, "the ends differ: {}", line(why));
+            let _ = writeln!(out, "confidence  {}", percent(*confidence));
+            out.push_str(&self::checks(checks));
+        }
         Outcome::NotReproduced { why, checks } => {
             let _ = writeln!(out, "not reproduced: {}", line(why));
             out.push_str(&self::checks(checks));
@@ -160,6 +169,7 @@ pub fn answer(job: &Job) -> String {
             .iter()
             .map(|c| format!("range {}\n", line(&c.rev)))
             .collect(),
+        Some(Outcome::Differs { .. }) => "differs\n".into(),
         Some(Outcome::NotReproduced { .. }) => "not-reproduced\n".into(),
         Some(Outcome::Unresolved { .. }) => "unresolved\n".into(),
         Some(Outcome::Cancelled) => "cancelled\n".into(),

@@ -8,12 +8,18 @@ use crate::args::{Base, Common, Find, Mode, SubmitArgs};
 use crate::bisect_log::{self, Stands};
 use crate::client::Client;
 use crate::fail::{Done, Fail};
-use crate::{input, show, watch};
+use crate::{input, show, watch, written};
 
 /// Sends the request; with `--wait` follows the job and ends as it ends.
 pub async fn run(common: &Common, args: &SubmitArgs) -> Done {
-    let body = request(args)?;
+    let mut body = request(args)?;
     let client = Client::new(common, None)?;
+    if let Some(written) = written::write(&client, args).await? {
+        written.put_into(&mut body);
+        if !args.json {
+            println!("{}", written.lines());
+        }
+    }
     if args.preview {
         let range: Range = client.post("/api/v1/jobs/preview", &body, &[]).await?;
         if args.json {
@@ -102,6 +108,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         merge_first: args.merge_first,
         every_flip: args.every_flip,
         fixups,
+        two_point: args.two_point,
         title: args.title.clone(),
     })
 }
@@ -126,6 +133,9 @@ fn base(args: &SubmitArgs) -> Result<Option<ConfigBase>, Fail> {
     if let Some(path) = &args.config {
         let text = input::text(path, limits::CONFIG_BYTES)?;
         return Ok(Some(ConfigBase::File(text)));
+    }
+    if let Some(path) = &args.config_in_tree {
+        return Ok(Some(ConfigBase::Tree(path.clone())));
     }
     Ok(args.base.map(|base| match base {
         Base::Tinyconfig => ConfigBase::Tinyconfig,

@@ -155,6 +155,97 @@ fn submit_sends_key_token_and_body() {
 }
 
 #[test]
+fn a_series_and_two_configurations_are_written_before_they_are_searched() {
+    let stub = Stub::start();
+    let commit = |n: u8| json!({"rev": n.to_string().repeat(40), "subject": format!("step {n}")});
+    let history = json!({"base": "b".repeat(40), "tip": "2".repeat(40),
+                         "commits": [commit(1), commit(2)], "reference": "refs/firstbad/x"});
+    stub.answer("POST /api/v1/trees/linux/series", history.clone());
+    stub.answer("POST /api/v1/trees/linux/configs", history);
+    stub.answer(
+        "POST /api/v1/jobs",
+        json!({"id": 7, "url": "/jobs/7", "created": true}),
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (mbox, good, bad) = (file("m", "mails"), file("g", "A"), file("b", "B"));
+    let run = |more: &[&str]| {
+        let base = ["submit", "--tree", "linux", "--suite", "s"];
+        let args: Vec<&str> = base.iter().chain(more).copied().collect();
+        firstbad(&stub.url, &args)
+    };
+    let output = run(&["--series", &mbox, "--at", "v1", "--squash", "--two-point"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let lines: Vec<String> = out(&output).lines().map(String::from).collect();
+    assert_eq!(lines[..2], ["111111111111 step 1", "222222222222 step 2"]);
+    assert!(lines[2].starts_with("job 7"), "{lines:?}");
+    let output = run(&[
+        "--config-good",
+        &good,
+        "--config-bad",
+        &bad,
+        "--at",
+        "v1",
+        "--json",
+    ]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert!(!out(&output).contains("step 1"), "{}", out(&output));
+    let bodies: Vec<_> = stub.seen().into_iter().map(|s| s.body).collect();
+    assert_eq!(
+        bodies[0],
+        json!({"base": "v1", "mbox": "mails", "squash": true})
+    );
+    assert_eq!(bodies[1]["good"], json!(["b".repeat(40)]));
+    assert_eq!(bodies[1]["bad"], json!("2".repeat(40)));
+    assert_eq!(bodies[1]["two_point"], json!(true));
+    assert!(bodies[1]["title"].as_str().unwrap().contains("on v1"));
+    assert_eq!(bodies[2], json!({"rev": "v1", "good": "A", "bad": "B"}));
+    assert_eq!(
+        bodies[3]["config"]["base"],
+        json!({"tree": ".firstbad/config"})
+    );
+    assert!(bodies[3].get("two_point").is_none());
+
+    for (more, said) in [
+        (&["--series", &mbox][..], "--at"),
+        (&["--series", &mbox, "--at", "v1", "--good", "v0"], "--good"),
+        (&["--series", &mbox, "--at", "v1", "--bad", "v0"], "--bad"),
+        (&["--config-good", &good, "--at", "v1"], "--config-bad"),
+        (
+            &[
+                "--config-good",
+                &good,
+                "--config-bad",
+                &bad,
+                "--at",
+                "v1",
+                "--base",
+                "defconfig",
+            ],
+            "--base",
+        ),
+        (&["--good", "v0", "--bad", "v1", "--squash"], "--good"),
+        (
+            &["--good", "v0", "--bad", "v1", "--config-bad", &bad],
+            "--good",
+        ),
+        (
+            &["--good", "v0", "--bad", "v1", "--two-point", "--path", "fs"],
+            "--path",
+        ),
+        (&["--good", "v0", "--bad", "v1", "--at", "v1"], "--at"),
+    ] {
+        let output = run(more);
+        assert_eq!(code(&output), 64, "{more:?}");
+        assert!(err(&output).contains(said), "{more:?}: {}", err(&output));
+    }
+}
+
+#[test]
 fn watch_ends_as_the_job_ended() {
     let stub = Stub::start();
     let rev = "5665d00bd09af965b6c0cbe4fb9e60c4389aa0ee";

@@ -9,16 +9,15 @@ use firstbad_bisect::Node;
 use firstbad_bisect::search::{Answer, Ending};
 
 use crate::judge::Raw;
+use crate::luck;
 use crate::picture::{CALIBRATION_RUNS, Picture, REVERTS, Standing};
 use crate::scale;
 use crate::search::Inquiry;
 use crate::view::percent;
 
-/// Chance that a revert seems to help by luck.
-const REVERT_MISS: f64 = 1e-3;
 /// An end has changed when the order of its runs has a smaller chance.
 const DRIFT: f64 = 1e-3;
-/// A normal number is above the mean by so many deviations with that chance.
+/// A normal number is above the mean by so many deviations with a chance of one in a thousand.
 const REVERT_DEVIATIONS: f64 = 3.09;
 
 /// The outcome that the ends alone give, if they do.
@@ -128,11 +127,7 @@ pub fn revert_runs(picture: &Picture) -> u32 {
         let runs = (2.0 * REVERT_DEVIATIONS / scale.shift()).powi(2).ceil();
         return runs.clamp(1.0, f64::from(CALIBRATION_RUNS)) as u32;
     }
-    let (shown, all) = picture.pooled();
-    // Laplace's estimate: never certain.
-    let rate = (f64::from(shown) + 1.0) / (f64::from(all) + 2.0);
-    let runs = (REVERT_MISS.ln() / (1.0 - rate).ln()).ceil();
-    runs.clamp(1.0, f64::from(CALIBRATION_RUNS)) as u32
+    luck::clean_runs(picture.pooled(), CALIBRATION_RUNS)
 }
 
 /// The check that the behaviour goes (or, of a repair, comes back) with the commit at `position`;
@@ -258,7 +253,8 @@ fn not_reproduced(picture: &Picture) -> Option<Outcome> {
     None
 }
 
-fn end_name(picture: &Picture, position: i32) -> &'static str {
+/// What an end is called.
+pub fn end_name(picture: &Picture, position: i32) -> &'static str {
     match (position == picture.bad(), picture.find()) {
         (true, Find::Regression) => "bad end",
         (true, Find::Fix) => "new end",
@@ -304,7 +300,8 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
     }
 }
 
-fn end_checks(picture: &Picture) -> Vec<Check> {
+/// What the runs at the ends say.
+pub fn end_checks(picture: &Picture) -> Vec<Check> {
     let mut checks = Vec::new();
     for position in picture.goods() {
         checks.push(check(

@@ -12,6 +12,8 @@ pub mod error;
 pub mod git_http;
 pub mod identity;
 pub mod judge;
+pub mod kconfig;
+pub mod luck;
 pub mod pg;
 pub mod picture;
 mod relevance;
@@ -24,6 +26,7 @@ pub mod state;
 pub mod store;
 pub mod suites;
 pub mod tasks;
+pub mod two_point;
 pub mod view;
 pub mod web;
 

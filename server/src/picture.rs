@@ -12,12 +12,15 @@ use sqlx::PgConnection;
 
 use crate::db::job::{self, JobRow, ProbeRow, RevisionRow};
 use crate::judge::{Raw, Reference, judge, metric_value};
+use crate::luck;
 use crate::scale::{self, Ends, Scale};
 
 /// Runs at the end that shows the behaviour before it counts as deterministic.
 pub const FIRST_RUNS: u32 = 3;
 /// Runs there when the first ones disagree or show nothing.
 pub const CALIBRATION_RUNS: u32 = 20;
+/// Runs at most of a clean end that is compared with another.
+const TWO_POINT_RUNS: u32 = 200;
 /// Unusable runs after which a flaky candidate is given up.
 const UNUSABLE_RUNS: u32 = 3;
 
@@ -349,7 +352,13 @@ impl Picture {
         self.calibration = Calibration {
             wanted,
             known: present > 0 && present + absent >= wanted,
-            wanted_clean: fixed.max(1),
+            wanted_clean: match fixed {
+                // Enough to be no luck, since nothing between the ends says more.
+                0 if self.job.request.two_point && present > 0 && present + absent >= wanted => {
+                    luck::clean_runs((shown, all), TWO_POINT_RUNS)
+                }
+                n => n.max(1),
+            },
             needed: fixed.max(1),
             deterministic,
         };
@@ -438,7 +447,7 @@ impl Picture {
                 }
             }));
         }
-        let limit = if self.calibration.deterministic {
+        let limit = if self.calibration.deterministic && !self.job.request.two_point {
             1
         } else {
             UNUSABLE_RUNS

@@ -83,6 +83,7 @@ fn write(
         Some(
             Outcome::Culprit { checks, .. }
             | Outcome::Range { checks, .. }
+            | Outcome::Differs { checks, .. }
             | Outcome::NotReproduced { checks, .. },
         ) => checks.as_slice(),
         _ => &[],
@@ -106,18 +107,31 @@ fn write(
         }
         writeln!(out)?;
     }
-    writeln!(
+    write!(
         out,
-        "Tree: {}   suite: {}   {} candidates",
-        job.request.tree, job.request.suite, job.range.revisions
+        "Tree: {}   suite: {}",
+        job.request.tree, job.request.suite
     )?;
+    match job.request.two_point {
+        true => writeln!(
+            out,
+            "   {} against {}",
+            job.range.bad,
+            job.range.good.join(", ")
+        )?,
+        false => writeln!(out, "   {} candidates", job.range.revisions)?,
+    }
     writeln!(out, "{} builds, {} boots", job.cost.builds, job.cost.boots)?;
     if let Some(run) = run {
         reproduce(out, run)?;
     }
+    if job.request.two_point {
+        return Ok(());
+    }
     bisect_log(out, job)?;
     if let Some(Outcome::Culprit { rev, .. }) = &job.outcome
         && job.request.find == Find::Regression
+        && !culprit.is_some_and(|c| c.ours)
     {
         writeln!(out, "\n#regzbot introduced: {rev}")?;
     }

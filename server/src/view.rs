@@ -199,8 +199,9 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         .weights()
         .map(|weights| weights.iter().filter(|w| **w > 1).count());
     count(picture, &mut job.cost);
-    let chances = picture
-        .ends_settled()
+    // Between two points there is nothing to be likely.
+    let searched = picture.ends_settled() && !picture.job.request.two_point;
+    let chances = searched
         .then(|| Inquiry::new(picture, 1).ok())
         .flatten()
         .map(|inquiry| inquiry.chances());
@@ -419,6 +420,9 @@ fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize)
         return "Waiting for a worker: none is connected; the command firstbad worker starts one."
             .to_owned();
     }
+    if picture.job.request.two_point {
+        return "Running the two ends until they differ for sure, or do not.".to_owned();
+    }
     let ends_open = picture
         .present_ends()
         .into_iter()
@@ -467,6 +471,12 @@ pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
         } => format!(
             "One of {} commits {verb} ({} confidence); the rest between them cannot be tested.",
             candidates.len(),
+            percent(*confidence)
+        ),
+        Outcome::Differs {
+            why, confidence, ..
+        } => format!(
+            "The two ends differ, with {} confidence: {why}.",
             percent(*confidence)
         ),
         Outcome::NotReproduced { why, .. } => format!("Not reproduced: {why}."),

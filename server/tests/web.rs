@@ -137,6 +137,7 @@ fn commit() -> CommitInfo {
         rev: rev(16),
         subject: "btrfs: tidy the end of a direct write".into(),
         author: "A. Developer <dev@example.org>".into(),
+        ours: false,
         when: 1_760_000_000,
         body: format!("The end of the write is known earlier.\n\n{HOSTILE}\n"),
         parents: vec![rev(15)],

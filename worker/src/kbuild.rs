@@ -196,6 +196,24 @@ impl Build<'_> {
         write().context("cannot write the configuration request")
     }
 
+    /// Takes the base configuration out of the source. That it is not there is the tree's doing.
+    fn base_of_the_tree(&self, path: &str) -> Result<Step<()>, InfraError> {
+        let limit = CONFIG_BYTES as u64;
+        let text = match untrusted::text(self.source, path, limit + 1) {
+            Ok(text) if text.len() as u64 <= limit => text,
+            Ok(_) => {
+                let why = format!("{path}: the configuration has more than {limit} bytes");
+                return Ok(Step::Failed(why));
+            }
+            Err(why) => {
+                return Ok(Step::Failed(format!("no configuration in the tree: {why}")));
+            }
+        };
+        let to = self.scratch.join("request").join("base");
+        fs::write(to, text).context("cannot write the configuration request")?;
+        Ok(Step::Done(()))
+    }
+
     /// Makes `.config`; the value is the list of requested symbols that were lost.
     pub async fn configure(
         &mut self,
@@ -218,10 +236,17 @@ impl Build<'_> {
         log: &mut BuildLog,
         until: &Until,
     ) -> Result<Step<Vec<String>>, InfraError> {
-        let base = match self.config.base {
+        let base = match &self.config.base {
             ConfigBase::Tinyconfig => "tinyconfig",
             ConfigBase::X8664Defconfig => "x86_64_defconfig",
             ConfigBase::File(_) => "file",
+            ConfigBase::Tree(path) => match self.base_of_the_tree(path)? {
+                Step::Done(()) => "file",
+                Step::Failed(line) => {
+                    log.note(&line).context("log")?;
+                    return Ok(Step::Failed(line));
+                }
+            },
         };
         let mut args = vec!["-c", CONFIGURE, "configure", base]
             .into_iter()

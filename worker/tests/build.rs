@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{MAIN, MAKEFILE, files, work};
+use firstbad_api::lease::{BuildWork, ConfigBase};
 use firstbad_worker::buildlog::BuildLog;
 use firstbad_worker::dirs::{DirLock, Dirs};
 use firstbad_worker::error::InfraError;
@@ -27,6 +28,7 @@ fn write_tree(dir: &Path, changes: &[(&str, &str)]) -> PathBuf {
     for (name, text) in files(changes) {
         let path = tree.join(name);
         if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
     }
@@ -79,13 +81,21 @@ impl Bench {
         fragment: &str,
         until: &Until,
     ) -> Result<Step<Built>, InfraError> {
+        self.build_work(changes, &work("0", fragment), until).await
+    }
+
+    async fn build_work(
+        &self,
+        changes: &[(&str, &str)],
+        work: &BuildWork,
+        until: &Until,
+    ) -> Result<Step<Built>, InfraError> {
         let tree = write_tree(self.home.path(), changes);
         let scratch = self.dirs.scratch(1, 1);
         let _absent = fs::remove_dir_all(&scratch);
         fs::create_dir_all(&scratch).unwrap();
         let mut log = BuildLog::create(&scratch.join("build.log")).unwrap();
-        let work = work("0", fragment);
-        let mut build = self.kbuild.begin(&work, &tree, &scratch)?;
+        let mut build = self.kbuild.begin(work, &tree, &scratch)?;
         let done = match build.configure(&mut log, until).await? {
             Step::Done(lost) => build.build(lost, &mut log, until).await,
             Step::Failed(line) => build.finish().map(|()| Step::Failed(line)),
@@ -166,6 +176,43 @@ async fn lost_symbols_are_reported_and_another_configuration_has_its_own_objects
     );
     bench.built(&[], "CONFIG_B=y\n").await;
     assert_eq!(bench.objects().len(), 2);
+}
+
+#[tokio::test]
+async fn a_configuration_of_the_tree_is_the_base_and_its_absence_the_trees_failure() {
+    let bench = Bench::new().await;
+    let path = ".firstbad/config";
+    let mut asked = work("0", "CONFIG_B=y\n");
+    asked.config.base = ConfigBase::Tree(path.to_owned());
+    for line in ["CONFIG_A=y", "# CONFIG_A is not set"] {
+        let done = bench.build_work(&[(path, line)], &asked, &until()).await;
+        let Ok(Step::Done(built)) = done else {
+            panic!("{done:?}\n{}", bench.log())
+        };
+        let config = fs::read_to_string(&built.config).unwrap();
+        assert_eq!(config, format!("{line}\nCONFIG_B=y\n"));
+    }
+    assert_eq!(bench.objects().len(), 1, "they share their objects");
+    let large = "#".repeat(firstbad_api::limits::CONFIG_BYTES + 1);
+    let end = bench.build_work(&[(path, &large)], &asked, &until()).await;
+    assert!(
+        matches!(&end, Ok(Step::Failed(line)) if line.contains("more than")),
+        "{end:?}"
+    );
+    let tree = bench.home.path().join("tree");
+    let secret = bench.dirs.root().join("token");
+    fs::write(&secret, "CONFIG_A=y\n").unwrap();
+    fs::remove_file(tree.join(path)).unwrap();
+    std::os::unix::fs::symlink(&secret, tree.join(path)).unwrap();
+    for name in [path, "none", "../token", "/etc/passwd", ".firstbad"] {
+        asked.config.base = ConfigBase::Tree(name.to_owned());
+        let end = bench.build_work(&[], &asked, &until()).await;
+        let Ok(Step::Failed(line)) = end else {
+            panic!("{name}: {end:?}")
+        };
+        assert!(line.contains("no configuration in the tree"), "{line}");
+        assert!(bench.log().contains(&line), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -49,9 +49,12 @@ fn split(token: &str) -> Option<(&str, &str)> {
 
 /// The scope a write needs; `path` is below `/api/v1`.
 fn scope(path: &str) -> &'static str {
-    match path.split('/').nth(1) {
-        Some("leases" | "workers" | "attempts") => "worker",
-        Some("trees") => "admin",
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.nth(1)) {
+        (Some("leases" | "workers" | "attempts"), _) => "worker",
+        // They add a history to be searched, and leave what the tree mirrors as it is.
+        (Some("trees"), Some("series" | "configs")) => "jobs",
+        (Some("trees"), _) => "admin",
         _ => "jobs",
     }
 }

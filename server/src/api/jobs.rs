@@ -207,11 +207,8 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
         let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
-    let commits = app
-        .repos
-        .range(&new.tree, &good, &bad, new.first_parent, &new.paths)
-        .await;
-    let commits = commits.map_err(|e| AppError::repo(e, "/bad"))?;
+    check_config_file(app, &new, &config, &good, &bad).await?;
+    let commits = between(app, &new, &good, &bad).await?;
     let candidates = commits.iter().filter(|c| c.eligible).count();
     if candidates == 0 {
         return Err(AppError::bad(
@@ -332,6 +329,15 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
             "runs: use 0 (decided from the bad end) to 200",
         ));
     }
+    let searched = new.first_parent || new.merge_first || new.every_flip;
+    if new.two_point && (searched || !new.paths.is_empty() || !new.skip.is_empty()) {
+        return Err(AppError::bad(
+            "no-range",
+            "/two_point",
+            "two_point: only the ends are run; leave out paths, skip, first_parent, merge_first and \
+             every_flip",
+        ));
+    }
     if let Signal::Metric {
         threshold: Some(threshold),
         ..
@@ -350,10 +356,9 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
 fn check_config(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppError> {
     let base = new.config.base.clone().unwrap_or(ConfigBase::Tinyconfig);
     let size = new.config.fragment.len()
-        + if let ConfigBase::File(text) = &base {
-            text.len()
-        } else {
-            0
+        + match &base {
+            ConfigBase::File(text) | ConfigBase::Tree(text) => text.len(),
+            ConfigBase::Tinyconfig | ConfigBase::X8664Defconfig => 0,
         };
     if size > limits::CONFIG_BYTES {
         return Err(AppError::refused(
@@ -403,6 +408,28 @@ async fn check_config_symbols(app: &App, new: &NewJob, bad: &str) -> Result<(), 
     ))
 }
 
+/// A configuration that comes from the tree is there at both ends.
+async fn check_config_file(
+    app: &App,
+    new: &NewJob,
+    config: &ConfigRequest,
+    good: &[String],
+    bad: &str,
+) -> Result<(), AppError> {
+    let ConfigBase::Tree(path) = &config.base else {
+        return Ok(());
+    };
+    let pointer = "/config/base";
+    for rev in good.iter().map(String::as_str).chain([bad]) {
+        let found = app.repos.has_file(&new.tree, rev, path).await;
+        if !found.map_err(|e| AppError::repo(e, pointer))? {
+            let why = format!("config.base: {rev} has no plain file at the path {path:?}");
+            return Err(AppError::bad("no-config", pointer, why));
+        }
+    }
+    Ok(())
+}
+
 async fn resolve_all(
     app: &App,
     tree: &str,
@@ -440,7 +467,7 @@ async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), 
             return Err(AppError::bad("empty-range", &pointer, why));
         }
         let inside = app.repos.is_ancestor(&new.tree, rev, &bad).await;
-        if inside.map_err(|e| AppError::repo(e, &pointer))? {
+        if new.two_point || inside.map_err(|e| AppError::repo(e, &pointer))? {
             continue;
         }
         let base = app
@@ -462,6 +489,33 @@ async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), 
         return Err(AppError::bad("not-an-ancestor", &pointer, why));
     }
     Ok((good, bad))
+}
+
+/// The candidates: of two points, the one named `bad`.
+async fn between(
+    app: &App,
+    new: &NewJob,
+    good: &[String],
+    bad: &str,
+) -> Result<Vec<RangeCommit>, AppError> {
+    let wrong = |e| AppError::repo(e, "/bad");
+    if !new.two_point {
+        let range = app
+            .repos
+            .range(&new.tree, good, bad, new.first_parent, &new.paths);
+        return range.await.map_err(wrong);
+    }
+    let info = app.repos.commit(&new.tree, bad).await.map_err(wrong)?;
+    Ok(vec![RangeCommit {
+        rev: bad.to_owned(),
+        tree_oid: app.repos.tree_oid(&new.tree, bad).await.map_err(wrong)?,
+        parents: vec![],
+        merge: info.parents.len() > 1,
+        subject: info.subject,
+        author: info.author,
+        when: info.when,
+        eligible: true,
+    }])
 }
 
 async fn ends(app: &App, tree: &str, good: &[String]) -> Result<Vec<RevisionRow>, AppError> {

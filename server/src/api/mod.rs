@@ -1,7 +1,8 @@
-//! JSON for programs. Handlers are split by who calls: users (`trees`, `jobs`,
-//! `reads`) and workers (`leases`, `uploads`).
+//! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
+//! `jobs`, `marks`, `reads`) and workers (`leases`, `uploads`).
 
 mod auth;
+mod histories;
 pub(crate) mod jobs;
 mod leases;
 mod marks;
@@ -33,6 +34,8 @@ pub fn router(app: &App) -> Router<App> {
         .route("/trees/{name}", axum::routing::delete(trees::remove))
         .route("/trees/{name}/fetch", post(trees::fetch))
         .route("/trees/{name}/resolve", get(trees::resolve))
+        .route("/trees/{name}/series", post(histories::series))
+        .route("/trees/{name}/configs", post(histories::configs))
         .route("/jobs", get(reads::jobs).post(jobs::create))
         .route("/jobs/preview", post(jobs::preview))
         .route("/jobs/{id}", get(reads::job))

@@ -2,7 +2,7 @@
 
 use super::git::{self, Bound};
 use super::read::read;
-use super::{RepoError, Repos, full_id};
+use super::{OUR_MAIL, RepoError, Repos, full_id};
 
 /// What a commit says and touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct CommitInfo {
     pub subject: String,
     /// `Name <mail>`.
     pub author: String,
+    /// Written by this server: no other repository has it.
+    pub ours: bool,
     /// Commit time, unix seconds.
     pub when: i64,
     /// The message after the subject.
@@ -41,13 +43,29 @@ impl Repos {
         .await
     }
 
+    /// Whether a commit, given by its full id, has a plain file at this path.
+    pub async fn has_file(&self, name: &str, rev: &str, path: &str) -> Result<bool, RepoError> {
+        let (id, path) = (full_id(rev)?.to_owned(), path.to_owned());
+        let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        if !path.split('/').all(plain) || path.contains(char::is_control) {
+            return Ok(false);
+        }
+        read(self.mirror(name)?, move |repo| {
+            let tree = repo.find_commit(git2::Oid::from_str(&id)?)?.tree()?;
+            let entry = tree.get_path(std::path::Path::new(&path));
+            Ok(entry.is_ok_and(|e| matches!(e.filemode(), 0o100_644 | 0o100_755)))
+        })
+        .await
+    }
+
     /// Facts about a commit, given by its full id.
     pub async fn commit(&self, name: &str, rev: &str) -> Result<CommitInfo, RepoError> {
         let path = self.mirror(name)?;
-        let text = show(&path, rev, "%P%x00%ct%x00%an <%ae>%x00%s%x00%b").await?;
-        let mut fields = text.splitn(5, '\0').map(str::to_owned);
+        let text = show(&path, rev, "%P%x00%ct%x00%ce%x00%an <%ae>%x00%s%x00%b").await?;
+        let mut fields = text.splitn(6, '\0').map(str::to_owned);
         let mut next = || fields.next().unwrap_or_default();
-        let (parents, when, author, subject, body) = (next(), next(), next(), next(), next());
+        let (parents, when, committer, author) = (next(), next(), next(), next());
+        let (subject, body) = (next(), next());
         let mut diff = git::read(&path);
         diff.args(["diff-tree", "-z", "-r", "--root", "--numstat"])
             .args(["--no-ext-diff", "--no-textconv", "--no-renames"])
@@ -58,6 +76,7 @@ impl Repos {
             rev: rev.to_owned(),
             subject,
             author,
+            ours: committer == OUR_MAIL,
             when: when.parse().unwrap_or(0),
             body: body.trim_end().to_owned(),
             parents: parents.split_whitespace().map(str::to_owned).collect(),

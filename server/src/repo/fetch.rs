@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::git::{self, Bound};
-use super::{RepoError, Repos, failed, is_tree_name};
+use super::{RemoveOnDrop, RepoError, Repos, failed, is_tree_name};
 
 /// A first clone of a kernel tree over a slow line.
 const CLONE: Bound = Bound {
@@ -233,14 +233,5 @@ async fn remove_stale_locks(path: &Path) {
                 let _ = tokio::fs::remove_file(entry.path()).await;
             }
         }
-    }
-}
-
-/// Deletes a directory unless it was renamed away before.
-struct RemoveOnDrop(PathBuf);
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

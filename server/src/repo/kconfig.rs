@@ -5,7 +5,12 @@ use std::collections::HashSet;
 use firstbad_api::limits;
 
 use super::git::{self, Bound};
+use super::read::read;
 use super::{RepoError, Repos, full_id};
+use crate::kconfig::{self, Symbols, setting};
+
+/// One Kconfig file, bytes: longer ones are taken for something else.
+const FILE_BYTES: usize = 1 << 20;
 
 impl Repos {
     /// Those of `symbols` (with or without `CONFIG_`) that no Kconfig file of `rev` defines.
@@ -41,6 +46,23 @@ impl Repos {
             .collect())
     }
 
+    /// What the Kconfig files of a commit, given by its full id, say for x86; `None` without a file
+    /// `Kconfig` at its root.
+    pub async fn symbols(&self, name: &str, rev: &str) -> Result<Option<Symbols>, RepoError> {
+        let rev = full_id(rev)?.to_owned();
+        read(self.mirror(name)?, move |repo| {
+            let tree = repo.find_commit(git2::Oid::from_str(&rev)?)?.tree()?;
+            let mut load = |path: &str| {
+                let entry = tree.get_path(std::path::Path::new(path)).ok()?;
+                let blob = repo.find_blob(entry.id()).ok()?;
+                (blob.size() <= FILE_BYTES)
+                    .then(|| String::from_utf8_lossy(blob.content()).into_owned())
+            };
+            Ok(kconfig::parse(&mut load))
+        })
+        .await
+    }
+
     /// The symbols (`CONFIG_…`) that a configuration fragment sets, in order.
     /// The error is the number of the line, from 1, and why it is refused.
     pub fn parse_fragment(text: &str) -> Result<Vec<String>, (usize, String)> {
@@ -50,71 +72,12 @@ impl Repos {
         }
         let mut symbols = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            match parse_line(line.trim()) {
-                Ok(Some(symbol)) => symbols.push(symbol.to_owned()),
+            match setting(line.trim()) {
+                Ok(Some((symbol, _))) => symbols.push(symbol.to_owned()),
                 Ok(None) => {}
                 Err(why) => return Err((index + 1, why)),
             }
         }
         Ok(symbols)
     }
-}
-
-fn parse_line(line: &str) -> Result<Option<&str>, String> {
-    if let Some(comment) = line.strip_prefix('#') {
-        let unset = comment.trim().strip_suffix(" is not set");
-        return Ok(unset.map(str::trim).filter(|s| is_symbol(s)));
-    }
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let shown: String = line.chars().take(60).collect();
-    let Some((symbol, value)) = line.split_once('=') else {
-        return Err(format!("{shown:?} is not CONFIG_NAME=value"));
-    };
-    if !is_symbol(symbol) {
-        let symbol: String = symbol.chars().take(60).collect();
-        return Err(format!("{symbol:?} is not a CONFIG_ symbol"));
-    }
-    if is_value(value) {
-        Ok(Some(symbol))
-    } else {
-        Err(format!(
-            "the value of {symbol} is not y, m, n, a number or a quoted string without $ and `"
-        ))
-    }
-}
-
-fn is_symbol(text: &str) -> bool {
-    text.strip_prefix("CONFIG_").is_some_and(|name| {
-        (1..=120).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    })
-}
-
-fn is_value(value: &str) -> bool {
-    if let Some(quoted) = value.strip_prefix('"') {
-        // The kernel's make files read this text: nothing that make or a shell expands.
-        let Some(inner) = quoted.strip_suffix('"') else {
-            return false;
-        };
-        let mut escaped = false;
-        let closed_early = inner.chars().any(|c| {
-            let stray = c == '"' && !escaped;
-            escaped = c == '\\' && !escaped;
-            stray
-        });
-        return !closed_early
-            && !escaped
-            && !inner.contains(|c: char| c == '$' || c == '`' || c.is_control());
-    }
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    let hex = value
-        .strip_prefix("0x")
-        .or_else(|| value.strip_prefix("0X"));
-    matches!(value, "y" | "m" | "n")
-        || (!digits.is_empty() && digits.len() <= 20 && digits.bytes().all(|b| b.is_ascii_digit()))
-        || hex.is_some_and(|h| {
-            (1..=16).contains(&h.len()) && h.bytes().all(|b| b.is_ascii_hexdigit())
-        })
 }

@@ -6,6 +6,7 @@
 //! shape, everything else reaches git through its standard input.
 
 mod commit;
+mod configs;
 mod fetch;
 mod git;
 mod kconfig;
@@ -13,6 +14,8 @@ mod patches;
 mod range;
 mod read;
 mod refs;
+mod scratch;
+mod series;
 mod touched;
 
 use std::collections::HashMap;
@@ -34,14 +37,18 @@ pub enum RepoError {
     BadRef { reference: String, why: String },
     #[error("{url:?} cannot be fetched: {why}")]
     Fetch { url: String, why: String },
-    #[error("patch {index} does not apply: {why}")]
+    #[error("patch {} does not apply: {why}", index + 1)]
     PatchDoesNotApply { index: usize, why: String },
-    #[error("patch {index} is not acceptable: {why}")]
+    #[error("patch {} is not acceptable: {why}", index + 1)]
     BadPatch { index: usize, why: String },
     /// Our failure, not the request's.
     #[error("{0}")]
     Failed(String),
 }
+
+/// Who commits what this server writes.
+const OUR_NAME: &str = "firstbad";
+const OUR_MAIL: &str = "firstbad@localhost";
 
 /// All mirrors; cheap to clone.
 #[derive(Debug, Clone)]
@@ -134,4 +141,13 @@ fn full_id(text: &str) -> Result<&str, RepoError> {
 
 fn failed(what: &str, path: &Path, why: impl std::fmt::Display) -> RepoError {
     RepoError::Failed(format!("{what} {}: {why}", path.display()))
+}
+
+/// Deletes a directory unless it was renamed away before.
+struct RemoveOnDrop(PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

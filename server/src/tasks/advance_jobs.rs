@@ -23,6 +23,7 @@ use crate::state::App;
 use crate::tasks::leads_on;
 use crate::tasks::revert::{Revert, Wanted};
 use crate::tasks::weigh::Weighing;
+use crate::two_point;
 
 /// Runs of one revision, at most, to be surer of a range.
 const SURER_RUNS: u32 = 20;
@@ -141,6 +142,9 @@ impl Pass<'_> {
     async fn step(&mut self) -> anyhow::Result<Option<Outcome>> {
         if let Some(outcome) = self.ends().await? {
             return Ok(Some(outcome));
+        }
+        if self.picture.job.request.two_point {
+            return Ok(two_point::outcome(self.picture));
         }
         if !self.picture.ends_settled() {
             return Ok(None);

@@ -87,6 +87,7 @@ impl Chip {
         match (&job.outcome, job.state.as_str()) {
             (Some(Outcome::Culprit { .. }), _) => chip("good", "✔", "culprit found"),
             (Some(Outcome::Range { .. }), _) => chip("weak", "≈", "range left"),
+            (Some(Outcome::Differs { .. }), _) => chip("good", "✔", "the ends differ"),
             (Some(Outcome::NotReproduced { .. }), _) => chip("skip", "∅", "not reproduced"),
             (Some(Outcome::Unresolved { .. }), _) => chip("warn", "!", "unresolved"),
             (Some(Outcome::Cancelled), _) | (_, "cancelled") => chip("none", "◼", "cancelled"),

@@ -149,6 +149,7 @@ impl<'a> JobPage<'a> {
             Some(
                 Outcome::Culprit { checks, .. }
                 | Outcome::Range { checks, .. }
+                | Outcome::Differs { checks, .. }
                 | Outcome::NotReproduced { checks, .. },
             ) => checks,
             _ => &[],
@@ -157,9 +158,11 @@ impl<'a> JobPage<'a> {
 
     fn confidence(&self) -> Option<String> {
         match &self.job.outcome {
-            Some(Outcome::Culprit { confidence, .. } | Outcome::Range { confidence, .. }) => {
-                Some(crate::view::percent(*confidence))
-            }
+            Some(
+                Outcome::Culprit { confidence, .. }
+                | Outcome::Range { confidence, .. }
+                | Outcome::Differs { confidence, .. },
+            ) => Some(crate::view::percent(*confidence)),
             _ => None,
         }
     }
@@ -178,6 +181,9 @@ impl<'a> JobPage<'a> {
         }
         if !request.paths.is_empty() {
             facts.push(fact("Only paths", request.paths.join(", ")));
+        }
+        if request.two_point {
+            facts.push(fact("History", "only the two ends are compared".into()));
         }
         if request.first_parent {
             facts.push(fact("History", "first parents only".into()));
@@ -203,7 +209,7 @@ impl<'a> JobPage<'a> {
     /// Why a job that ended without a commit did so, and what to do next.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.job.outcome.as_ref()? {
-            Outcome::Culprit { .. } => return None,
+            Outcome::Culprit { .. } | Outcome::Differs { .. } => return None,
             Outcome::Range { .. } => {
                 "These commits cannot be told apart because some of them do not build or boot. Read \
                  the skips below; a fix-up patch that makes one of them build splits the range."
@@ -253,6 +259,7 @@ fn config(base: Option<&ConfigBase>) -> String {
         None | Some(ConfigBase::Tinyconfig) => "tinyconfig",
         Some(ConfigBase::X8664Defconfig) => "x86_64_defconfig",
         Some(ConfigBase::File(_)) => "the .config of the request",
+        Some(ConfigBase::Tree(path)) => &format!("{path} of each revision"),
     };
     format!("{base} + the suite's fragments")
 }
@@ -315,6 +322,9 @@ fn command(job: &Job) -> String {
     if request.config.base == Some(ConfigBase::X8664Defconfig) {
         flag("base", "defconfig");
     }
+    if let Some(ConfigBase::Tree(path)) = &request.config.base {
+        flag("config-in-tree", path);
+    }
     if request.vcpus != 1 {
         flag("vcpus", &request.vcpus.to_string());
     }
@@ -349,6 +359,7 @@ fn command(job: &Job) -> String {
     );
     switch(request.merge_first, "--merge-first");
     switch(request.every_flip, "--every-flip");
+    switch(request.two_point, "--two-point");
     words.push("--wait".to_string());
     words.join(" ")
 }

@@ -6,12 +6,28 @@ use firstbad_server::repo::Repos;
 use crate::fixture::{Fixture, git};
 
 /// Serves the mirrors on a free port.
-async fn serve(repos: &Repos) -> String {
+pub async fn serve(repos: &Repos) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = git_http::router(repos.clone());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     format!("http://{address}/git")
+}
+
+/// Whether a worker gets a commit as it asks for one.
+pub async fn fetched(f: &Fixture, url: &str, rev: &str) -> bool {
+    let (dir, url, rev) = (f.temp.path().join(rev), url.to_owned(), rev.to_owned());
+    let run = move || {
+        std::fs::create_dir(&dir).unwrap();
+        git(&dir, &["init", "-q", "--bare"]);
+        let spec = format!("{rev}:refs/firstbad/{rev}");
+        git(
+            &dir,
+            &["fetch", "-q", "--depth=1", "--no-tags", &url, &spec],
+        );
+        git(&dir, &["cat-file", "-t", &rev]) == "commit"
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

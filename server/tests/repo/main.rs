@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fixture;
+mod histories;
 mod http;
 
 use std::process::Command;

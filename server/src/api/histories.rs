@@ -1,0 +1,87 @@
+//! Histories that the server writes itself: patch series, and ways between configurations.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use firstbad_api::limits;
+use firstbad_api::tree::{History, NewConfigs, NewSeries};
+
+use super::auth::Caller;
+use super::trees;
+use crate::db;
+use crate::error::AppError;
+use crate::kconfig::{self, Settings};
+use crate::state::App;
+
+type Written = Result<(StatusCode, Json<History>), AppError>;
+
+pub async fn series(
+    State(app): State<App>,
+    Extension(Caller(who)): Extension<Caller>,
+    Path(name): Path<String>,
+    Json(new): Json<NewSeries>,
+) -> Written {
+    trees::get(&app, &name).await?;
+    let base = resolve(&app, &name, &new.base, "/base").await?;
+    let written = app
+        .repos
+        .write_series(&name, &base, &new.mbox, new.squash)
+        .await;
+    let history = written.map_err(|e| AppError::repo(e, "/mbox"))?;
+    answer(&app, &who, &name, history).await
+}
+
+pub async fn configs(
+    State(app): State<App>,
+    Extension(Caller(who)): Extension<Caller>,
+    Path(name): Path<String>,
+    Json(new): Json<NewConfigs>,
+) -> Written {
+    trees::get(&app, &name).await?;
+    let good = settings(&new.good, "good")?;
+    let bad = settings(&new.bad, "bad")?;
+    let rev = resolve(&app, &name, &new.rev, "/rev").await?;
+    let symbols = app.repos.symbols(&name, &rev).await;
+    let symbols = symbols.map_err(|e| AppError::repo(e, "/rev"))?;
+    let symbols = symbols.ok_or_else(|| {
+        let why = format!("rev: {} has no file Kconfig at its root", new.rev);
+        AppError::bad("no-kconfig", "/rev", why)
+    })?;
+    let steps = kconfig::steps(&good, &bad, &symbols);
+    if steps.steps.is_empty() {
+        let why = "bad: it sets the same options as good; there is nothing between them";
+        return Err(AppError::bad("empty-range", "/bad", why));
+    }
+    let written = app.repos.write_configs(&name, &rev, steps).await;
+    let history = written.map_err(|e| AppError::repo(e, "/bad"))?;
+    answer(&app, &who, &name, history).await
+}
+
+async fn resolve(app: &App, tree: &str, rev: &str, pointer: &str) -> Result<String, AppError> {
+    let resolved = app.repos.resolve(tree, rev).await;
+    Ok(resolved.map_err(|e| AppError::repo(e, pointer))?.rev)
+}
+
+fn settings(text: &str, field: &str) -> Result<Settings, AppError> {
+    let pointer = format!("/{field}");
+    if text.len() > limits::CONFIG_BYTES {
+        let why = format!(
+            "{field}: {} bytes, at most {} are taken",
+            text.len(),
+            limits::CONFIG_BYTES
+        );
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(AppError::refused(status, "config-too-large", &pointer, why));
+    }
+    kconfig::settings(text).map_err(|(line, why)| {
+        let why = format!("{field}: line {line}: {why}");
+        AppError::bad("bad-config", &pointer, why)
+    })
+}
+
+async fn answer(app: &App, who: &str, tree: &str, history: History) -> Written {
+    let detail = serde_json::json!({ "tree": tree, "reference": history.reference });
+    let mut conn = app.pool.acquire().await?;
+    db::audit(&mut conn, who, "history written", None, None, detail).await?;
+    Ok((StatusCode::CREATED, Json(history)))
+}
