@@ -266,7 +266,7 @@ async fn configurations_become_commits_of_one_file() {
     assert_eq!(file(&history.base), first);
     assert_eq!(file(&history.tip), read(bad));
     let base = f.repos.commit("linux", &history.base).await.unwrap();
-    assert_eq!(base.parents, [rev.clone()]);
+    assert_eq!(base.parents, std::slice::from_ref(&rev));
     let changed = f.repos.commit("linux", &history.tip).await.unwrap().files;
     assert_eq!((changed.len(), changed[0].path.as_str()), (1, CONFIG_PATH));
     assert_ne!(
