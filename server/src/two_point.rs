@@ -8,6 +8,9 @@ use crate::answer::{drift, end_checks, end_name};
 use crate::luck;
 use crate::picture::{Picture, Standing};
 
+/// Nothing is surer than this, whatever the model of the runs says.
+const LEAST_DOUBT: f64 = 1e-6;
+
 /// The outcome once every run is in; that of ends which do not differ is found before.
 pub fn outcome(picture: &Picture) -> Option<Outcome> {
     if !picture.ends_settled() {
@@ -40,9 +43,10 @@ fn doubt(picture: &Picture) -> f64 {
     let Some(fewest) = ends.map(runs).min() else {
         return 0.0;
     };
-    match picture.scale() {
+    let doubt = match picture.scale() {
         // Two means of so many samples: the tail of the normal distribution is below this.
         Some(scale) => (-scale.shift().powi(2) * f64::from(fewest) / 4.0).exp(),
         None => luck::chance(picture.pooled(), fewest),
-    }
+    };
+    doubt.max(LEAST_DOUBT)
 }

@@ -24,11 +24,16 @@ fn normal(at: usize, seed: u64) -> f64 {
 
 /// From the commit `CULPRIT` on the speed is 100 + `step` instead of 100, give or take `deviation`.
 async fn search(find: &str, step: f64, deviation: f64, seed: u64) -> (Job, String) {
+    ask(find, step, deviation, seed, false).await
+}
+
+async fn ask(find: &str, step: f64, deviation: f64, seed: u64, two_point: bool) -> (Job, String) {
     let server = TestServer::start().await;
     let revs = server.tree_of("line", COMMITS, |i| format!("f{i}")).await;
     let mut body = request("line", &revs[0], &revs[COMMITS - 1]);
     body["find"] = json!(find);
     body["seed"] = json!(seed);
+    body["two_point"] = json!(two_point);
     body["signal"] = json!({ "kind": "metric", "name": "mb_s" });
     let id = server.submit(&body).await;
     let mut worker = server.register().await;
@@ -79,4 +84,23 @@ async fn ends_that_are_alike_or_better_are_not_reproduced() {
         };
         assert!(told.contains(why) && told.contains("20 runs"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn two_points_differ_by_single_runs_or_by_their_means() {
+    for (step, deviation, runs) in [(-2.0, 0.0, 5), (-3.0, 1.2, 20)] {
+        let (job, _) = ask("regression", step, deviation, 7, true).await;
+        let Some(Outcome::Differs { confidence, .. }) = job.outcome else {
+            panic!("{:#?}", job.outcome)
+        };
+        assert!(confidence > 0.999 && confidence < 1.0, "{confidence}");
+        let made: Vec<u32> = job.candidates.iter().map(|c| c.runs).collect();
+        assert_eq!(made, [runs, runs]);
+    }
+    let (job, _) = ask("regression", 0.0, 1.2, 7, true).await;
+    let outcome = job.outcome;
+    assert!(
+        matches!(outcome, Some(Outcome::NotReproduced { .. })),
+        "{outcome:?}"
+    );
 }
