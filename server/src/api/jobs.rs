@@ -4,18 +4,18 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use firstbad_api::job::{Created, Find, NewJob, Outcome, Range, Signal};
-use firstbad_api::lease::{ConfigBase, ConfigRequest, Fragment};
+use firstbad_api::lease::{ConfigRequest, Fragment};
 use firstbad_api::limits;
 use firstbad_api::suite::SuiteBundle;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::auth::Caller;
-use super::trees;
+use super::{config, trees};
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
-use crate::repo::{RangeCommit, Repos};
+use crate::repo::RangeCommit;
 use crate::state::App;
 
 /// A request that passed every check.
@@ -200,14 +200,14 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     new.first_parent |= new.merge_first;
     let suite = check_suite(app, &new)?;
     check_numbers(&new)?;
-    let config = check_config(&new, &suite.1)?;
+    let config = config::check(&new, &suite.1)?;
     let (good, bad) = resolve_ends(app, &new).await?;
-    check_config_symbols(app, &new, &bad).await?;
+    config::check_symbols(app, &new, &bad).await?;
     if !new.fixups.is_empty() {
         let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
-    check_config_file(app, &new, &config, &good, &bad).await?;
+    config::check_file(app, &new, &config, &good, &bad).await?;
     let commits = between(app, &new, &good, &bad).await?;
     let candidates = commits.iter().filter(|c| c.eligible).count();
     if candidates == 0 {
@@ -349,83 +349,6 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
             "/signal/threshold",
             "signal.threshold: use a finite number",
         ));
-    }
-    Ok(())
-}
-
-fn check_config(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppError> {
-    let base = new.config.base.clone().unwrap_or(ConfigBase::Tinyconfig);
-    let size = new.config.fragment.len()
-        + match &base {
-            ConfigBase::File(text) | ConfigBase::Tree(text) => text.len(),
-            ConfigBase::Tinyconfig | ConfigBase::X8664Defconfig => 0,
-        };
-    if size > limits::CONFIG_BYTES {
-        return Err(AppError::refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "config-too-large",
-            "/config",
-            format!(
-                "config: {size} bytes, at most {} are taken",
-                limits::CONFIG_BYTES
-            ),
-        ));
-    }
-    let mut fragments = suite.to_vec();
-    if !new.config.fragment.trim().is_empty() {
-        fragments.push(Fragment {
-            name: "user".to_owned(),
-            text: new.config.fragment.clone(),
-        });
-    }
-    Ok(ConfigRequest { base, fragments })
-}
-
-async fn check_config_symbols(app: &App, new: &NewJob, bad: &str) -> Result<(), AppError> {
-    let pointer = "/config/fragment";
-    let symbols = Repos::parse_fragment(&new.config.fragment).map_err(|(line, why)| {
-        AppError::bad(
-            "bad-fragment",
-            pointer,
-            format!("config.fragment: line {line}: {why}"),
-        )
-    })?;
-    if symbols.is_empty() {
-        return Ok(());
-    }
-    let unknown = app.repos.unknown_symbols(&new.tree, bad, &symbols).await;
-    let unknown = unknown.map_err(|e| AppError::repo(e, pointer))?;
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    Err(AppError::bad(
-        "unknown-symbol",
-        pointer,
-        format!(
-            "config.fragment: no Kconfig file at the bad end defines {}; check the spelling",
-            unknown.join(", ")
-        ),
-    ))
-}
-
-/// A configuration that comes from the tree is there at both ends.
-async fn check_config_file(
-    app: &App,
-    new: &NewJob,
-    config: &ConfigRequest,
-    good: &[String],
-    bad: &str,
-) -> Result<(), AppError> {
-    let ConfigBase::Tree(path) = &config.base else {
-        return Ok(());
-    };
-    let pointer = "/config/base";
-    for rev in good.iter().map(String::as_str).chain([bad]) {
-        let found = app.repos.has_file(&new.tree, rev, path).await;
-        if !found.map_err(|e| AppError::repo(e, pointer))? {
-            let why = format!("config.base: {rev} has no plain file at the path {path:?}");
-            return Err(AppError::bad("no-config", pointer, why));
-        }
     }
     Ok(())
 }

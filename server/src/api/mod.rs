@@ -2,6 +2,7 @@
 //! `jobs`, `marks`, `reads`) and workers (`leases`, `uploads`).
 
 mod auth;
+mod config;
 mod histories;
 pub(crate) mod jobs;
 mod leases;
