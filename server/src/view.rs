@@ -195,9 +195,9 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         }
     }
     job.stage_ms = stage_ms;
-    job.relevant = picture
-        .weights()
-        .map(|weights| weights.iter().filter(|w| **w > 1).count());
+    let candidates = picture.revisions.range(0..).map(|(_, r)| r);
+    let suspected = candidates.filter(|r| r.eligible && r.weight > Some(1));
+    job.relevant = picture.weights().map(|_| suspected.count());
     count(picture, &mut job.cost);
     // Between two points there is nothing to be likely.
     let searched = picture.ends_settled() && !picture.job.request.two_point;
