@@ -3,6 +3,8 @@
 //! The planner and the pages both read this, so that a page never tells another
 //! story than the search.
 
+mod metric;
+
 use std::collections::BTreeMap;
 
 use firstbad_api::job::{Find, HumanMark, Signal, Word};
@@ -11,9 +13,9 @@ use firstbad_bisect::{Graph, History, Mark, Node, Observation, Policy};
 use sqlx::PgConnection;
 
 use crate::db::job::{self, JobRow, ProbeRow, RevisionRow};
-use crate::judge::{Raw, Reference, judge, metric_value};
+use crate::judge::{Raw, Reference, judge};
 use crate::luck;
-use crate::scale::{self, Ends, Scale};
+use crate::scale::{self, Ends};
 
 /// Runs at the end that shows the behaviour before it counts as deterministic.
 pub const FIRST_RUNS: u32 = 3;
@@ -246,93 +248,6 @@ impl Picture {
         tally
     }
 
-    /// The metric's values at these positions, and whether higher is better.
-    fn values(&self, positions: &[i32]) -> (Vec<f64>, bool) {
-        let Signal::Metric { name, .. } = &self.job.request.signal else {
-            return (Vec::new(), true);
-        };
-        let sites = positions.iter().filter_map(|p| self.site(*p));
-        let runs = sites.flat_map(|s| &s.tests);
-        let seen = runs.filter_map(|t| t.observation.as_ref());
-        let told = seen.filter(|o| o.crashes.is_empty());
-        let values: Vec<(f64, bool)> = told.filter_map(|o| metric_value(name, o)).collect();
-        let higher = values.first().is_none_or(|v| v.1);
-        (values.into_iter().map(|v| v.0).collect(), higher)
-    }
-
-    /// Whether the job's metric is compared with what it is at the ends.
-    fn between_the_ends(&self) -> bool {
-        let signal = &self.job.request.signal;
-        matches!(
-            signal,
-            Signal::Metric {
-                threshold: None,
-                ..
-            }
-        )
-    }
-
-    /// The job's metric in one run.
-    pub fn number(&self, run: &TestObservation) -> Option<f64> {
-        match &self.job.request.signal {
-            Signal::Metric { name, .. } => metric_value(name, run).map(|(value, _)| value),
-            _ => None,
-        }
-    }
-
-    fn compare_ends(&self) -> Ends {
-        if !self.between_the_ends() {
-            return Ends::Open;
-        }
-        let (clean, _) = self.values(&self.absent_ends());
-        let (shown, higher_is_better) = self.values(&self.present_ends());
-        scale::compare(&clean, &shown, higher_is_better)
-    }
-
-    /// Why a metric is no different at the ends, once enough runs say so.
-    pub fn ends_alike(&self) -> Option<&str> {
-        let Ends::Alike(why) = &self.ends else {
-            return None;
-        };
-        let wanted = self.calibration.wanted as usize;
-        let mut ends = self.present_ends().into_iter().chain(self.absent_ends());
-        ends.all(|p| self.values(&[p]).0.len() >= wanted)
-            .then_some(why)
-    }
-
-    /// The scale of a metric of which single runs do not tell.
-    pub fn scale(&self) -> Option<Scale> {
-        match &self.ends {
-            Ends::Differ(scale) if !self.calibration.deterministic => Some(*scale),
-            _ => None,
-        }
-    }
-
-    /// Runs of both ends for a metric between them: few when single runs tell.
-    fn calibrate_metric(&mut self) {
-        let fixed = self.job.request.runs;
-        let apart = match &self.ends {
-            Ends::Open => true,
-            Ends::Alike(_) => false,
-            Ends::Differ(scale) => scale.apart(),
-        };
-        let (shown, all) = self.pooled();
-        let wanted = match fixed {
-            0 if apart => scale::SAMPLES,
-            0 => CALIBRATION_RUNS,
-            n => n.max(scale::SAMPLES),
-        };
-        let enough = |p: i32| self.values(&[p]).0.len() >= wanted as usize;
-        let mut ends = self.present_ends().into_iter().chain(self.absent_ends());
-        self.calibration = Calibration {
-            wanted,
-            known: matches!(self.ends, Ends::Differ(_)) && ends.all(enough),
-            wanted_clean: wanted,
-            needed: fixed.max(1),
-            deterministic: apart && shown == all,
-        };
-    }
-
     fn calibrate(&mut self) {
         if self.between_the_ends() {
             return self.calibrate_metric();
@@ -467,13 +382,6 @@ impl Picture {
         Standing::Running
     }
 
-    /// Of a metric of which single runs do not tell: on which side its mean is, if there are runs.
-    pub fn mean_shows(&self, position: i32) -> Option<bool> {
-        let scale = self.scale()?;
-        let mean = self.metric(position)?;
-        Some(scale.place(mean) > scale.shift() / 2.0)
-    }
-
     /// Runs of an end before the search begins.
     pub fn first_runs(&self, position: i32) -> u32 {
         match self.present_ends().contains(&position) {
@@ -586,11 +494,5 @@ impl Picture {
 
     pub fn rev(&self, position: i32) -> &str {
         self.revisions.get(&position).map_or("", |r| r.rev.as_str())
-    }
-
-    /// The value of the job's metric at a revision: mean over its runs.
-    pub fn metric(&self, position: i32) -> Option<f64> {
-        let (values, _) = self.values(&[position]);
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 }
