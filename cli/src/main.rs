@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { wrong } else { 0 });
         }
     };
+    ends_with_its_reader(&cli.command);
     let result = match &cli.command {
         Command::Server(args) => daemon::server(args),
         Command::Worker(args) => daemon::worker(&cli.common, args),
@@ -60,6 +61,22 @@ fn main() -> ExitCode {
             eprintln!("firstbad: {fail}");
             ExitCode::from(fail.code())
         }
+    }
+}
+
+/// A command whose output nobody reads any more ends, as in `firstbad jobs | head`. Those that feed
+/// other programs must learn of a closed pipe by an error.
+fn ends_with_its_reader(command: &Command) {
+    let feeds = matches!(
+        command,
+        Command::Server(_)
+            | Command::Worker(_)
+            | Command::Up(_)
+            | Command::Replay(_)
+            | Command::RunSuite(_)
+    );
+    if !feeds {
+        sigpipe::reset();
     }
 }
 

@@ -344,3 +344,28 @@ fn plan_posterior_weights_and_simulate_print_what_is_promised() {
     assert_eq!(simulated["runs"][0]["truth"], json!(["c5"]));
     assert_eq!(simulated["summary"]["repeat"], 2);
 }
+
+#[test]
+fn output_that_nobody_reads_ends_the_program_quietly() {
+    let dir = tempfile::tempdir().unwrap();
+    let dag = dir.path().join("dag");
+    let line = |i: u32| match i {
+        0 => "c0\n".to_owned(),
+        _ => format!("c{i} c{}\n", i - 1),
+    };
+    std::fs::write(&dag, (0..20_000).map(line).collect::<String>()).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_firstbad"))
+        .args(["weights", "--dag"])
+        .arg(&dag)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert!(
+        ended.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+}
