@@ -21,6 +21,7 @@ use joint::Joint;
 use model::Model;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use verify::Misfit;
 
 pub use layout::Layout;
 pub use model::{Outcome, Signal};
@@ -262,13 +263,17 @@ impl Search {
             return self.done(Ending::Unresolved, None, &masses);
         };
         let sure = share >= self.settings.confidence;
-        if let Some(decision) = self.contradiction(&masses, class, sure) {
-            return decision;
+        let due = sure || self.results.is_multiple_of(MISFIT_EVERY);
+        let misfit = (self.settings.verify && due)
+            .then(|| Misfit::new(&self.belief, &masses, masses.mean[class]));
+        if let Some(misfit) = misfit.as_ref().filter(|m| m.is_certain()) {
+            return self.several(&masses, misfit);
         }
         // Who cannot be checked alone must be as sure as the checks would make it.
-        let checkable = !self.settings.verify || self.can_be_checked(best);
+        let checkable = misfit.is_none() || self.can_be_checked(best);
         if sure && (checkable || share >= 1.0 - verify::EPS) {
-            return self.confirm(&masses, best, class, &pending, free);
+            let wanted = misfit.map_or(Vec::new(), |m| self.wanted(&masses, best, class, &m));
+            return self.confirm(&masses, best, wanted, &pending, free);
         }
         if self.results >= self.settings.max_runs {
             return self.done(Ending::Unresolved, None, &masses);
@@ -302,14 +307,10 @@ impl Search {
         Some(start(count, tip, Purpose::Calibrate, gain))
     }
 
-    fn contradiction(&self, masses: &Masses, class: usize, sure: bool) -> Option<Decision> {
-        let due = sure || self.results.is_multiple_of(MISFIT_EVERY);
-        if !self.settings.verify || !due {
-            return None;
-        }
-        let likelihood = verify::misfit(&self.belief, masses, masses.mean[class])?;
+    /// The answer when no single change explains the runs.
+    fn several(&self, masses: &Masses, misfit: &Misfit) -> Decision {
         let mut odd = masses.clone();
-        odd.likelihood = likelihood;
+        odd.likelihood = misfit.likelihood();
         odd.none = 0.0;
         odd.total = self
             .belief
@@ -320,23 +321,29 @@ impl Search {
                 odd.likelihood[p.class as usize] * self.belief.prior.between(lo, hi)
             })
             .sum();
-        Some(self.done(Ending::Multiple, None, &odd))
+        self.done(Ending::Multiple, None, &odd)
     }
 
-    /// Names the culprit, or asks for the runs that are needed first.
-    fn confirm(
+    fn wanted(
         &self,
         masses: &Masses,
         culprit: Node,
         class: usize,
+        misfit: &Misfit,
+    ) -> Vec<(Node, u32)> {
+        let testable = |node: Node| !self.untestable(node);
+        verify::wanted(&self.belief, masses, culprit, class, misfit, &testable)
+    }
+
+    /// Names the culprit, or asks for the runs that are wanted first.
+    fn confirm(
+        &self,
+        masses: &Masses,
+        culprit: Node,
+        wanted: Vec<(Node, u32)>,
         pending: &[Node],
         free: usize,
     ) -> Decision {
-        if !self.settings.verify {
-            return self.done(Ending::Culprit, Some(culprit), masses);
-        }
-        let testable = |node: Node| !self.untestable(node);
-        let wanted = verify::wanted(&self.belief, masses, culprit, class, &testable);
         if wanted.is_empty() {
             return self.done(Ending::Culprit, Some(culprit), masses);
         }
