@@ -346,37 +346,41 @@ fn unknown_rates_begin_at_the_tip() {
     assert_eq!(at_tip, 20);
 }
 
-#[test]
-fn culprit_and_parent_are_run_before_a_name_is_given() {
-    // Two results make the commit sure, but its parent was never tested enough.
+/// Runs of the parent of commit 30 of 40 until that is named, when it always fails and all below pass
+/// from here on.
+fn clean_runs(before: &[(Node, Outcome)]) -> usize {
     let settings = Settings::new(Signal::Known {
         bad: 0.5,
         good: 0.01,
     });
-    let mut search = Search::new(Arc::new(Layout::new(line(2))), settings, None);
-    let mut asked = Vec::new();
-    let answer = loop {
-        match search.decide(&[]) {
-            Decision::Start(probes) => {
-                for p in probes {
-                    asked.push(p.purpose);
-                    search.record(
-                        p.node,
-                        if p.node == 1 {
-                            Outcome::Fail
-                        } else {
-                            Outcome::Pass
-                        },
-                    );
-                }
-            }
+    let layout = Arc::new(Layout::new(line(40)));
+    let mut results = before.to_vec();
+    loop {
+        match decide(&layout, &settings, None, &results, &[]) {
+            Decision::Start(probes) => results.extend(probes.iter().map(|p| match p.node {
+                30.. => (p.node, Outcome::Fail),
+                _ => (p.node, Outcome::Pass),
+            })),
             Decision::Wait => panic!("nothing is under way"),
-            Decision::Done(answer) => break answer,
+            Decision::Done(answer) => {
+                assert_eq!((answer.ending, answer.culprit), (Ending::Culprit, Some(30)));
+                break;
+            }
         }
-    };
-    assert_eq!((answer.ending, answer.culprit), (Ending::Culprit, Some(1)));
-    assert!(asked.contains(&Purpose::Verify));
-    assert!(search.results() >= 14, "{} runs", search.results());
+    }
+    results.iter().filter(|r| r.0 == 29).count()
+}
+
+#[test]
+fn a_parent_passes_until_luck_is_one_in_a_million() {
+    // (0.5 / 0.99)^n < 1e-6
+    assert_eq!(clean_runs(&[]), 21);
+}
+
+#[test]
+fn runs_that_contradict_one_change_ask_for_more_before_a_name() {
+    let odd = [(5, Outcome::Fail), (5, Outcome::Fail)];
+    assert!(clean_runs(&odd) >= 25, "{} runs", clean_runs(&odd));
 }
 
 #[test]
