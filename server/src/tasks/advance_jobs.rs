@@ -6,21 +6,17 @@
 use std::collections::BTreeMap;
 
 use firstbad_api::job::{Check, Outcome};
-use firstbad_api::lease::{BuildWork, RunMode, TestWork, VmShape, Work};
-use firstbad_api::limits;
-use firstbad_api::observation::BuildObservation;
+use firstbad_api::lease::RunMode;
 use firstbad_bisect::search::{Decision, Probe, Purpose};
 use firstbad_bisect::{Found, Node, Plan};
-use sqlx::PgConnection;
 
 use crate::answer;
 use crate::db;
-use crate::db::attempt::NewAttempt;
-use crate::identity;
 use crate::picture::{Picture, REVERTS, Standing};
 use crate::search::Inquiry;
 use crate::state::App;
 use crate::tasks::leads_on;
+use crate::tasks::queue::Queue;
 use crate::tasks::revert::{Revert, Wanted};
 use crate::tasks::weigh::Weighing;
 use crate::two_point;
@@ -99,18 +95,21 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
     let testers = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "test").await?;
     let mut pass = Pass {
         picture: &picture,
-        conn: &mut tx,
+        queue: Queue {
+            picture: &picture,
+            conn: &mut tx,
+            testers: usize::try_from(testers)?.max(1),
+            enqueued: 0,
+        },
         builders: usize::try_from(builders)?.max(1),
-        testers: usize::try_from(testers)?.max(1),
         revert,
         wants: None,
-        enqueued: 0,
     };
     let outcome = pass.step().await?;
     if let Some(wanted) = pass.wants {
         return Ok(Passed::Wants(wanted));
     }
-    let mut moved = pass.enqueued > 0;
+    let mut moved = pass.queue.enqueued > 0;
     if let Some(outcome) = outcome {
         db::job::end(&mut tx, id, "done", &outcome).await?;
         db::attempt::cancel_for_job(&mut tx, id).await?;
@@ -128,14 +127,11 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
 /// One planning pass over one job.
 struct Pass<'a> {
     picture: &'a Picture,
-    conn: &'a mut PgConnection,
+    queue: Queue<'a>,
     /// Live workers that take builds: each new revision of a section needs one.
     builders: usize,
-    /// Live workers that take tests.
-    testers: usize,
     revert: Option<&'a Revert>,
     wants: Option<Want>,
-    enqueued: usize,
 }
 
 impl Pass<'_> {
@@ -188,7 +184,7 @@ impl Pass<'_> {
                 self.carry_on(&left).await?;
                 for probe in probes {
                     let position = i32::try_from(probe.node)?;
-                    self.drive(position, runs, &probe.reason).await?;
+                    self.queue.drive(position, runs, &probe.reason).await?;
                 }
                 Ok(Some(None))
             }
@@ -202,7 +198,7 @@ impl Pass<'_> {
                     .iter()
                     .map(|n| i32::try_from(*n))
                     .collect::<Result<_, _>>()?;
-                let inquiry = Inquiry::new(picture, self.testers)?;
+                let inquiry = Inquiry::new(picture, self.queue.testers)?;
                 if inquiry.chance(&positions) < picture.job.request.confidence
                     && self.surer(&inquiry).await?
                 {
@@ -229,7 +225,8 @@ impl Pass<'_> {
                     return Ok(false);
                 };
                 let (present, absent, _) = picture.tally(position);
-                self.drive(position, present + absent + 1, "to be surer of the range")
+                self.queue
+                    .drive(position, present + absent + 1, "to be surer of the range")
                     .await?;
             }
         }
@@ -239,7 +236,7 @@ impl Pass<'_> {
     /// The search under flakes: what it asks for, or its answer.
     async fn inquire(&mut self) -> anyhow::Result<Option<Outcome>> {
         self.test_what_was_built().await?;
-        let inquiry = Inquiry::new(self.picture, self.testers)?;
+        let inquiry = Inquiry::new(self.picture, self.queue.testers)?;
         match inquiry.decide() {
             Decision::Wait => Ok(None),
             Decision::Start(probes) => {
@@ -279,7 +276,8 @@ impl Pass<'_> {
             let runs = 2 * picture.first_runs(position);
             let (present, absent, _) = picture.tally(position);
             done &= present + absent >= runs;
-            self.drive(position, runs, "end again: is it still the same?")
+            self.queue
+                .drive(position, runs, "end again: is it still the same?")
                 .await?;
         }
         Ok(done)
@@ -290,7 +288,7 @@ impl Pass<'_> {
         for (position, site) in &self.picture.sites {
             if site.built.is_some() && site.tests.is_empty() {
                 let reason = site.build.as_ref().map_or("", |b| b.reason.as_str());
-                self.drive(*position, 1, reason).await?;
+                self.queue.drive(*position, 1, reason).await?;
             }
         }
         Ok(())
@@ -305,7 +303,8 @@ impl Pass<'_> {
         }
         let at = position + REVERTS;
         if picture.site(at).is_some() {
-            self.drive(at, answer::revert_runs(picture), "revert")
+            self.queue
+                .drive(at, answer::revert_runs(picture), "revert")
                 .await?;
             return Ok(None);
         }
@@ -314,7 +313,8 @@ impl Pass<'_> {
                 let mut fixups = picture.job.request.fixups.clone();
                 fixups.push(patch.clone());
                 let reason = format!("without {rev}");
-                self.enqueue_build(at, picture.bad(), &fixups, &reason)
+                self.queue
+                    .build(at, picture.bad(), &fixups, &reason)
                     .await?;
                 Ok(None)
             }
@@ -346,7 +346,8 @@ impl Pass<'_> {
             let (_, _, unusable) = self.picture.tally(position);
             let site = self.picture.sites.get(&position);
             let begun = u32::try_from(site.map_or(0, |s| s.tests.len()))?;
-            self.drive(position, (begun + more).saturating_sub(unusable), &reason)
+            self.queue
+                .drive(position, (begun + more).saturating_sub(unusable), &reason)
                 .await?;
         }
         Ok(())
@@ -358,12 +359,13 @@ impl Pass<'_> {
             let position = i32::try_from(*node)?;
             let begun = self.picture.sites.contains_key(&position);
             if begun && self.picture.standing(position) == Standing::Running {
-                self.drive(
-                    position,
-                    self.picture.calibration.needed,
-                    "still a candidate",
-                )
-                .await?;
+                self.queue
+                    .drive(
+                        position,
+                        self.picture.calibration.needed,
+                        "still a candidate",
+                    )
+                    .await?;
             }
         }
         Ok(())
@@ -373,163 +375,23 @@ impl Pass<'_> {
     async fn ends(&mut self) -> anyhow::Result<Option<Outcome>> {
         let picture = self.picture;
         for position in picture.present_ends() {
-            self.drive(
-                position,
-                picture.calibration.wanted,
-                "end that should show the behaviour",
-            )
-            .await?;
-        }
-        for position in picture.absent_ends() {
-            self.drive(
-                position,
-                self.picture.calibration.wanted_clean,
-                "end that should not show the behaviour",
-            )
-            .await?;
-        }
-        Ok(answer::of_the_ends(picture))
-    }
-
-    /// Makes sure that a revision is built and has its runs, a few at a time.
-    async fn drive(&mut self, position: i32, runs: u32, reason: &str) -> anyhow::Result<()> {
-        let picture = self.picture;
-        let Some(site) = picture.site(position).filter(|s| s.build.is_some()) else {
-            let fixups = &picture.job.request.fixups;
-            return self.enqueue_build(position, position, fixups, reason).await;
-        };
-        let Some(BuildObservation::Built {
-            signature,
-            image_sha256,
-            ..
-        }) = &site.built
-        else {
-            return Ok(());
-        };
-        let (_, _, unusable) = picture.tally(position);
-        let target = usize::try_from(runs + unusable)?;
-        let open = site
-            .tests
-            .iter()
-            .filter(|t| t.observation.is_none())
-            .count();
-        let more = target
-            .saturating_sub(site.tests.len())
-            .min(self.testers.saturating_sub(open));
-        for run in site.tests.len()..site.tests.len() + more {
-            self.enqueue_test(position, run, signature, image_sha256, reason)
+            self.queue
+                .drive(
+                    position,
+                    picture.calibration.wanted,
+                    "end that should show the behaviour",
+                )
                 .await?;
         }
-        Ok(())
-    }
-
-    /// Builds `of` with patches for the probe at `position`.
-    async fn enqueue_build(
-        &mut self,
-        position: i32,
-        of: i32,
-        fixups: &[String],
-        reason: &str,
-    ) -> anyhow::Result<()> {
-        let job = &self.picture.job;
-        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&of), &job.toolchain) else {
-            return Ok(());
-        };
-        let work = Work::Build(BuildWork {
-            tree: job.tree.clone(),
-            rev: row.rev.clone(),
-            config: job.config.0.clone(),
-            fixups: fixups.to_vec(),
-            deadline_s: limits::BUILD_DEADLINE_S,
-        });
-        let new = NewAttempt {
-            kind: "build",
-            identity: &identity::build(&row.tree_oid, fixups, &job.config, toolchain),
-            tree_id: job.tree_id,
-            tree: &job.tree,
-            rev: &row.rev,
-            suite: None,
-            seed: None,
-            work: &work,
-            deadline_s: i32::try_from(limits::BUILD_DEADLINE_S)?,
-            needs_toolchain: Some(toolchain),
-            needs_toolset: None,
-            needs_qemu: None,
-        };
-        self.enqueue(position, 0, reason, &new).await
-    }
-
-    async fn enqueue_test(
-        &mut self,
-        position: i32,
-        run: usize,
-        signature: &str,
-        image_sha256: &str,
-        reason: &str,
-    ) -> anyhow::Result<()> {
-        let job = &self.picture.job;
-        let (Some(toolset), Some(qemu)) = (&job.toolset, &job.qemu_version) else {
-            return Ok(());
-        };
-        let request = &job.request;
-        let seed = request.seed.wrapping_add(run as u64);
-        let shape = VmShape {
-            mode: request.mode,
-            vcpus: request.vcpus,
-            memory_mib: job.suite.spec.memory_mib,
-        };
-        let same = identity::Run {
-            signature,
-            suite_digest: &job.suite.digest,
-            cases: &request.cases,
-            shape,
-            toolset,
-            qemu_version: qemu,
-            seed,
-        };
-        let work = Work::Test(TestWork {
-            image_sha256: image_sha256.to_owned(),
-            suite: job.suite.0.clone(),
-            cases: request.cases.clone(),
-            shape,
-            seed,
-            deadline_s: limits::TEST_DEADLINE_S,
-        });
-        let new = NewAttempt {
-            kind: "test",
-            identity: &same.identity(job.id),
-            tree_id: job.tree_id,
-            tree: &job.tree,
-            rev: match position < REVERTS {
-                true => self.picture.rev(position),
-                false => self.picture.rev(self.picture.bad()),
-            },
-            suite: Some(&job.suite.spec.name),
-            seed: Some(i64::from_ne_bytes(seed.to_ne_bytes())),
-            work: &work,
-            deadline_s: i32::try_from(limits::TEST_DEADLINE_S + limits::BOOT_DEADLINE_S)?,
-            needs_toolchain: None,
-            needs_toolset: Some(toolset),
-            needs_qemu: Some(qemu),
-        };
-        self.enqueue(position, i32::try_from(run)?, reason, &new)
-            .await
-    }
-
-    async fn enqueue(
-        &mut self,
-        position: i32,
-        run: i32,
-        reason: &str,
-        new: &NewAttempt<'_>,
-    ) -> anyhow::Result<()> {
-        let (attempt, existed) = db::attempt::ensure(self.conn, new).await?;
-        let job = self.picture.job.id;
-        db::job::insert_probe(
-            self.conn, job, position, new.kind, run, attempt, existed, reason,
-        )
-        .await?;
-        self.enqueued += 1;
-        Ok(())
+        for position in picture.absent_ends() {
+            self.queue
+                .drive(
+                    position,
+                    self.picture.calibration.wanted_clean,
+                    "end that should not show the behaviour",
+                )
+                .await?;
+        }
+        Ok(answer::of_the_ends(picture))
     }
 }

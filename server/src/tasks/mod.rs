@@ -3,6 +3,7 @@
 pub mod advance_jobs;
 pub mod expire_leases;
 pub mod leads_on;
+mod queue;
 mod revert;
 mod weigh;
 

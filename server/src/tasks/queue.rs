@@ -1,0 +1,167 @@
+//! The attempts that a planning pass asks for.
+//!
+//! Owns what an attempt needs and when it is the same as another. Must not know why it is wanted.
+
+use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
+use firstbad_api::limits;
+use firstbad_api::observation::BuildObservation;
+use sqlx::PgConnection;
+
+use crate::db;
+use crate::db::attempt::NewAttempt;
+use crate::identity;
+use crate::picture::{Picture, REVERTS};
+
+/// Takes the wishes of one pass over one job.
+pub struct Queue<'a> {
+    pub picture: &'a Picture,
+    pub conn: &'a mut PgConnection,
+    /// Live workers that take tests.
+    pub testers: usize,
+    /// Wishes so far.
+    pub enqueued: usize,
+}
+
+impl Queue<'_> {
+    /// Makes sure that a revision is built and has its runs, a few at a time.
+    pub async fn drive(&mut self, position: i32, runs: u32, reason: &str) -> anyhow::Result<()> {
+        let picture = self.picture;
+        let Some(site) = picture.site(position).filter(|s| s.build.is_some()) else {
+            let fixups = &picture.job.request.fixups;
+            return self.build(position, position, fixups, reason).await;
+        };
+        let Some(BuildObservation::Built {
+            signature,
+            image_sha256,
+            ..
+        }) = &site.built
+        else {
+            return Ok(());
+        };
+        let (_, _, unusable) = picture.tally(position);
+        let target = usize::try_from(runs + unusable)?;
+        let open = site
+            .tests
+            .iter()
+            .filter(|t| t.observation.is_none())
+            .count();
+        let more = target
+            .saturating_sub(site.tests.len())
+            .min(self.testers.saturating_sub(open));
+        for run in site.tests.len()..site.tests.len() + more {
+            self.test(position, run, signature, image_sha256, reason)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Builds `of` with patches for the probe at `position`.
+    pub async fn build(
+        &mut self,
+        position: i32,
+        of: i32,
+        fixups: &[String],
+        reason: &str,
+    ) -> anyhow::Result<()> {
+        let job = &self.picture.job;
+        let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&of), &job.toolchain) else {
+            return Ok(());
+        };
+        let work = Work::Build(BuildWork {
+            tree: job.tree.clone(),
+            rev: row.rev.clone(),
+            config: job.config.0.clone(),
+            fixups: fixups.to_vec(),
+            deadline_s: limits::BUILD_DEADLINE_S,
+        });
+        let new = NewAttempt {
+            kind: "build",
+            identity: &identity::build(&row.tree_oid, fixups, &job.config, toolchain),
+            tree_id: job.tree_id,
+            tree: &job.tree,
+            rev: &row.rev,
+            suite: None,
+            seed: None,
+            work: &work,
+            deadline_s: i32::try_from(limits::BUILD_DEADLINE_S)?,
+            needs_toolchain: Some(toolchain),
+            needs_toolset: None,
+            needs_qemu: None,
+        };
+        self.enqueue(position, 0, reason, &new).await
+    }
+
+    async fn test(
+        &mut self,
+        position: i32,
+        run: usize,
+        signature: &str,
+        image_sha256: &str,
+        reason: &str,
+    ) -> anyhow::Result<()> {
+        let job = &self.picture.job;
+        let (Some(toolset), Some(qemu)) = (&job.toolset, &job.qemu_version) else {
+            return Ok(());
+        };
+        let request = &job.request;
+        let seed = request.seed.wrapping_add(run as u64);
+        let shape = VmShape {
+            mode: request.mode,
+            vcpus: request.vcpus,
+            memory_mib: job.suite.spec.memory_mib,
+        };
+        let same = identity::Run {
+            signature,
+            suite_digest: &job.suite.digest,
+            cases: &request.cases,
+            shape,
+            toolset,
+            qemu_version: qemu,
+            seed,
+        };
+        let work = Work::Test(TestWork {
+            image_sha256: image_sha256.to_owned(),
+            suite: job.suite.0.clone(),
+            cases: request.cases.clone(),
+            shape,
+            seed,
+            deadline_s: limits::TEST_DEADLINE_S,
+        });
+        let new = NewAttempt {
+            kind: "test",
+            identity: &same.identity(job.id),
+            tree_id: job.tree_id,
+            tree: &job.tree,
+            rev: match position < REVERTS {
+                true => self.picture.rev(position),
+                false => self.picture.rev(self.picture.bad()),
+            },
+            suite: Some(&job.suite.spec.name),
+            seed: Some(i64::from_ne_bytes(seed.to_ne_bytes())),
+            work: &work,
+            deadline_s: i32::try_from(limits::TEST_DEADLINE_S + limits::BOOT_DEADLINE_S)?,
+            needs_toolchain: None,
+            needs_toolset: Some(toolset),
+            needs_qemu: Some(qemu),
+        };
+        self.enqueue(position, i32::try_from(run)?, reason, &new)
+            .await
+    }
+
+    async fn enqueue(
+        &mut self,
+        position: i32,
+        run: i32,
+        reason: &str,
+        new: &NewAttempt<'_>,
+    ) -> anyhow::Result<()> {
+        let (attempt, existed) = db::attempt::ensure(self.conn, new).await?;
+        let job = self.picture.job.id;
+        db::job::insert_probe(
+            self.conn, job, position, new.kind, run, attempt, existed, reason,
+        )
+        .await?;
+        self.enqueued += 1;
+        Ok(())
+    }
+}
