@@ -192,9 +192,9 @@ t2() {
         RATIOS=
         for graph in "${GRAPHS[@]}"; do
             for rates in "${RATES[@]}"; do
-                count=1000
-                [[ $graph == line* ]] || count=750
-                [[ $graph == line* || $rates != "0.2 0.05" ]] || count=400
+                count=2000
+                [[ $graph == line* ]] || count=1500
+                [[ $graph == line* || $rates != "0.2 0.05" ]] || count=800
                 t2_cell "$graph" ${rates% *} ${rates#* } "$level" "$accuracy" "$most" "$count"
             done
         done

@@ -4,7 +4,7 @@
 //! pieces. Pieces covered by the same tested revisions form a class and share one likelihood.
 
 use super::layout::Layout;
-use super::model::{Log, Mean, Model, Outcome, Tally};
+use super::model::{Log, Mean, Model, Outcome, Tally, to_nats};
 use crate::graph::Node;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -363,11 +363,11 @@ impl Belief {
     }
 
     /// Log likelihood of a tested revision's runs if it is bad and if it is good, at these rates.
-    pub(super) fn nearest_terms(&self, index: usize, rates: Mean) -> (Log, Log) {
+    pub(super) fn nearest_terms(&self, index: usize, rates: Mean) -> (f64, f64) {
         let tested = &self.tested[index];
         let bad = self.model.nearest_bad(rates.bad);
         let good = self.model.nearest_good(rates.good);
-        (tested.bad[bad], tested.good[good])
+        (to_nats(tested.bad[bad]), to_nats(tested.good[good]))
     }
 }
 

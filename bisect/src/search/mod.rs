@@ -21,7 +21,6 @@ use joint::Joint;
 use model::Model;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use verify::Misfit;
 
 pub use layout::Layout;
 pub use model::{Outcome, Signal};
@@ -263,17 +262,14 @@ impl Search {
             return self.done(Ending::Unresolved, None, &masses);
         };
         let sure = share >= self.settings.confidence;
-        let due = sure || self.results.is_multiple_of(MISFIT_EVERY);
-        let misfit = (self.settings.verify && due)
-            .then(|| Misfit::new(&self.belief, &masses, masses.mean[class]));
-        if let Some(misfit) = misfit.as_ref().filter(|m| m.is_certain()) {
-            return self.several(&masses, misfit);
+        if let Some(decision) = self.contradiction(&masses, class, sure) {
+            return decision;
         }
         // Who cannot be checked alone must be as sure as the checks would make it.
-        let checkable = misfit.is_none() || self.can_be_checked(best);
-        if sure && (checkable || share >= 1.0 - verify::EPS) {
-            let wanted = misfit.map_or(Vec::new(), |m| self.wanted(&masses, best, class, &m));
-            return self.confirm(&masses, best, wanted, &pending, free);
+        let checkable = !self.settings.verify || self.can_be_checked(best);
+        let luck = (-verify::enough(&self.belief)).exp();
+        if sure && (checkable || share >= 1.0 - luck) {
+            return self.confirm(&masses, best, class, &pending, free);
         }
         if self.results >= self.settings.max_runs {
             return self.done(Ending::Unresolved, None, &masses);
@@ -307,10 +303,14 @@ impl Search {
         Some(start(count, tip, Purpose::Calibrate, gain))
     }
 
-    /// The answer when no single change explains the runs.
-    fn several(&self, masses: &Masses, misfit: &Misfit) -> Decision {
+    fn contradiction(&self, masses: &Masses, class: usize, sure: bool) -> Option<Decision> {
+        let due = sure || self.results.is_multiple_of(MISFIT_EVERY);
+        if !self.settings.verify || !due {
+            return None;
+        }
+        let likelihood = verify::misfit(&self.belief, masses, masses.mean[class])?;
         let mut odd = masses.clone();
-        odd.likelihood = misfit.likelihood();
+        odd.likelihood = likelihood;
         odd.none = 0.0;
         odd.total = self
             .belief
@@ -321,29 +321,23 @@ impl Search {
                 odd.likelihood[p.class as usize] * self.belief.prior.between(lo, hi)
             })
             .sum();
-        self.done(Ending::Multiple, None, &odd)
+        Some(self.done(Ending::Multiple, None, &odd))
     }
 
-    fn wanted(
-        &self,
-        masses: &Masses,
-        culprit: Node,
-        class: usize,
-        misfit: &Misfit,
-    ) -> Vec<(Node, u32)> {
-        let testable = |node: Node| !self.untestable(node);
-        verify::wanted(&self.belief, masses, culprit, class, misfit, &testable)
-    }
-
-    /// Names the culprit, or asks for the runs that are wanted first.
+    /// Names the culprit, or asks for the runs that are needed first.
     fn confirm(
         &self,
         masses: &Masses,
         culprit: Node,
-        wanted: Vec<(Node, u32)>,
+        class: usize,
         pending: &[Node],
         free: usize,
     ) -> Decision {
+        if !self.settings.verify {
+            return self.done(Ending::Culprit, Some(culprit), masses);
+        }
+        let testable = |node: Node| !self.untestable(node);
+        let wanted = verify::wanted(&self.belief, masses, culprit, class, &testable);
         if wanted.is_empty() {
             return self.done(Ending::Culprit, Some(culprit), masses);
         }

@@ -54,7 +54,7 @@ pub(super) fn to_nats(log: Log) -> f64 {
     log as f64 / UNIT
 }
 
-pub(super) fn from_nats(x: f64) -> Log {
+fn from_nats(x: f64) -> Log {
     (x * UNIT).round() as Log
 }
 

@@ -2,31 +2,42 @@
 //! test of whether a single change explains the runs; must not know how probes are chosen.
 
 use super::belief::{Belief, Masses};
-use super::model::{Log, Mean, from_nats, to_nats};
+use super::model::Mean;
 use crate::graph::Node;
 
-/// A verdict about one revision may be wrong this often, whatever the history: only its own runs
-/// count. When the good rate is 0, a parent needs `ln EPS / ln(1 - p)` clean runs.
-pub(super) const EPS: f64 = 1e-6;
+/// With given rates a search may name a wrong commit this often, whatever the history.
+const EPS: f64 = 1e-6;
+/// With unknown rates a verdict about one revision may be wrong this often, over all rates that the
+/// runs leave possible. Far lower rates than the true one are among these and ask for more runs than
+/// [`EPS`] does.
+const EPS_UNKNOWN: f64 = 1e-5;
 /// Share of revisions whose answer the alternative lets differ from what one change implies.
 const ODD: f64 = 0.05;
 /// By how much the alternative must explain the runs better. If one change is the truth this happens
 /// at most once in as many searches, however long they run (Ville's inequality).
 const MISFIT: f64 = 1000.0;
 
-/// Runs that the most likely commit still needs before it may be named. Where one change explains the
-/// runs worse than the alternative does, the search meets many wrong commits, and any of them may be
-/// named by luck: the evidence asked for rises by as much as the alternative explains better.
+/// Evidence in nats that one revision's own runs must give. With given rates luck has as many chances
+/// as there are tested revisions: any bad one that seems good for long enough can bring the search to
+/// name its child. When the good rate is 0, a parent needs `enough / -ln(1 - p)` clean runs.
+pub(super) fn enough(belief: &Belief) -> f64 {
+    if !belief.model.is_known() {
+        return -EPS_UNKNOWN.ln();
+    }
+    let tested = belief.tested.iter().filter(|t| t.tally.runs > 0).count();
+    (tested.max(1) as f64 / EPS).ln()
+}
+
+/// Runs that the most likely commit still needs before it may be named.
 pub(super) fn wanted(
     belief: &Belief,
     masses: &Masses,
     culprit: Node,
     class: usize,
-    misfit: &Misfit,
     testable: &dyn Fn(Node) -> bool,
 ) -> Vec<(Node, u32)> {
     let rates = masses.mean[class];
-    let enough = misfit.excess.max(0.0) - EPS.ln();
+    let enough = enough(belief);
     let mut wanted = Vec::new();
     if testable(culprit) {
         let real = against_none(belief, masses);
@@ -61,56 +72,37 @@ fn runs(nats: f64, is: f64, other: f64) -> u32 {
     (nats / each).ceil().clamp(1.0, 1000.0) as u32
 }
 
-/// An alternative that lets a small share of the revisions answer at odds with the change.
-pub(super) struct Misfit {
-    /// How much better than any single change it explains the runs, in nats.
-    excess: f64,
-    /// Logarithm of the likelihood of each class under it.
-    loose: Vec<f64>,
-    top: f64,
-}
-
-impl Misfit {
-    pub(super) fn new(belief: &Belief, masses: &Masses, rates: Mean) -> Self {
-        let terms: Vec<[Log; 4]> = (0..belief.tested.len())
-            .map(|t| {
-                let (bad, good) = belief.nearest_terms(t, rates);
-                let odd = |expected, odd| from_nats(mixed(to_nats(expected), to_nats(odd)));
-                [bad, good, odd(bad, good), odd(good, bad)]
-            })
-            .collect();
-        let sums = |inside: &dyn Fn(usize) -> bool| {
-            let each = terms.iter().enumerate().map(|(t, term)| match inside(t) {
-                true => (term[0], term[2]),
-                false => (term[1], term[3]),
-            });
-            let (strict, loose) = each.fold((0, 0), |sum, t| (sum.0 + t.0, sum.1 + t.1));
-            (to_nats(strict), to_nats(loose))
-        };
-        let (strict, loose): (Vec<f64>, Vec<f64>) = (0..belief.classes())
-            .map(|class| sums(&|t| belief.contains(t, class)))
-            .unzip();
-        let none = match masses.none > 0.0 {
-            true => sums(&|_| false),
-            false => (f64::NEG_INFINITY, f64::NEG_INFINITY),
-        };
-        let (explained, top) = mixture(belief, &loose, none.1);
-        Self {
-            excess: explained - mixture(belief, &strict, none.0).0,
-            loose,
-            top,
+/// Whether no single change explains the runs: an alternative that lets a small share of the
+/// revisions answer at odds with the change explains them far better. The answer is the likelihood
+/// of each class under that alternative, relative to the best.
+pub(super) fn misfit(belief: &Belief, masses: &Masses, rates: Mean) -> Option<Vec<f64>> {
+    let terms: Vec<(f64, f64, f64, f64)> = (0..belief.tested.len())
+        .map(|t| {
+            let (bad, good) = belief.nearest_terms(t, rates);
+            (bad, good, mixed(bad, good), mixed(good, bad))
+        })
+        .collect();
+    let mut strict = Vec::with_capacity(belief.classes());
+    let mut loose = Vec::with_capacity(belief.classes());
+    for class in 0..belief.classes() {
+        let (mut s, mut l) = (0.0, 0.0);
+        for (t, &(bad, good, odd_bad, odd_good)) in terms.iter().enumerate() {
+            let inside = belief.contains(t, class);
+            s += if inside { bad } else { good };
+            l += if inside { odd_bad } else { odd_good };
         }
+        strict.push(s);
+        loose.push(l);
     }
-
-    /// Whether no single change explains the runs.
-    pub(super) fn is_certain(&self) -> bool {
-        self.excess > MISFIT.ln()
-    }
-
-    /// The likelihood of each class under the alternative, relative to the best.
-    pub(super) fn likelihood(&self) -> Vec<f64> {
-        self.loose.iter().map(|l| (l - self.top).exp()).collect()
-    }
+    let none: (f64, f64) = match masses.none > 0.0 {
+        true => terms.iter().fold((0.0, 0.0), |n, t| (n.0 + t.1, n.1 + t.3)),
+        false => (f64::NEG_INFINITY, f64::NEG_INFINITY),
+    };
+    let excess = mixture(belief, &loose, none.1).0 - mixture(belief, &strict, none.0).0;
+    (excess > MISFIT.ln()).then(|| {
+        let top = mixture(belief, &loose, none.1).1;
+        loose.iter().map(|l| (l - top).exp()).collect()
+    })
 }
 
 /// Logarithm of the chance of runs at a revision that answers as it should but for a share [`ODD`].
