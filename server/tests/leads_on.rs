@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{REVERTED, Seen, TestServer, git, request};
 use firstbad_api::job::{Find, Job, Outcome, Signal};
@@ -149,26 +149,50 @@ async fn every_flip_is_searched_when_it_is_wished() {
     assert_eq!(flips, expected, "{:#?}", job.outcome);
 }
 
-#[tokio::test]
-async fn a_merge_is_found_first_and_then_what_it_brought() {
+/// A line of eight commits, a branch from the fourth of them, their merge, and `tail` commits on it.
+struct Merged {
+    server: TestServer,
+    repo: PathBuf,
+    revs: Vec<String>,
+    side: Vec<String>,
+    merge: String,
+}
+
+async fn merged(tail: usize) -> Merged {
     let server = TestServer::start().await;
     let revs = server.tree_of("line", 8, |i| format!("f{i}")).await;
     let repo = server.dir.path().join("line");
     let side = branch(&repo, &revs[3], "side");
     git(&repo, &["checkout", "-q", "main"]);
-    git(
-        &repo,
-        &["merge", "-q", "--no-ff", "-m", "Merge side", "side"],
-    );
+    let join = ["merge", "-q", "--no-ff", "-m", "Merge side", "side"];
+    git(&repo, &join);
     let merge = git(&repo, &["rev-parse", "HEAD"]);
-    for i in 0..4 {
+    for i in 0..tail {
         std::fs::write(repo.join(format!("t{i}")), "t\n").unwrap();
         git(&repo, &["add", "."]);
         git(&repo, &["commit", "-q", "-m", &format!("tail {i}")]);
     }
-    let tip = git(&repo, &["rev-parse", "HEAD"]);
     let fetched = server.post("/trees/line/fetch", &json!({})).await;
     assert!(fetched.status().is_success(), "{}", fetched.status());
+    Merged {
+        server,
+        repo,
+        revs,
+        side,
+        merge,
+    }
+}
+
+#[tokio::test]
+async fn a_merge_is_found_first_and_then_what_it_brought() {
+    let Merged {
+        server,
+        repo,
+        revs,
+        side,
+        merge,
+    } = merged(4).await;
+    let tip = git(&repo, &["rev-parse", "HEAD"]);
     let mut body = request("line", &revs[0], &tip);
     body["merge_first"] = json!(true);
     let id = server.submit(&body).await;
@@ -196,18 +220,13 @@ async fn a_merge_is_found_first_and_then_what_it_brought() {
 
 #[tokio::test]
 async fn sides_that_clash_in_a_merge_are_shown() {
-    let server = TestServer::start().await;
-    let revs = server.tree_of("line", 8, |i| format!("f{i}")).await;
-    let repo = server.dir.path().join("line");
-    let side = branch(&repo, &revs[3], "side");
-    git(&repo, &["checkout", "-q", "main"]);
-    git(
-        &repo,
-        &["merge", "-q", "--no-ff", "-m", "Merge side", "side"],
-    );
-    let merge = git(&repo, &["rev-parse", "HEAD"]);
-    let fetched = server.post("/trees/line/fetch", &json!({})).await;
-    assert!(fetched.status().is_success(), "{}", fetched.status());
+    let Merged {
+        server,
+        revs,
+        side,
+        merge,
+        ..
+    } = merged(0).await;
     let id = server.submit(&request("line", &revs[0], &merge)).await;
     let mut worker = server.register().await;
     let clashes = |rev: &str, _: u64| match rev == merge {
