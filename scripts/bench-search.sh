@@ -396,6 +396,10 @@ bayesect() {
     for rates in '0.9 0.01' '0.5 0.01'; do
         set -- $rates
         read -r right runs <<<"$("$python" "$ROOT/scripts/bench-search.py" bayesect "$FIRSTBAD" "$STATE/line1024" "$1" "$2" "$(seeds 500)")"
+        if [ -z "$runs" ]; then
+            check "git_bayesect line1024 $1/$2: it ran" 0 '>=' 1
+            continue
+        fi
         sim line1024 500 --p-bad "$1" --p-good "$2" "${BARE[@]}" --confidence 0.99 --rates unknown
         printf '%-58s %10.5g right, %.1f runs\n' "git_bayesect line1024 $1/$2, the same commits" "$right" "$runs"
         check "rates unknown to both, tip runs counted: $(printf '%.1f' "$(get test_runs)") runs over its" \
