@@ -1,7 +1,9 @@
 """Two outside views of the search, for bench-search.sh.
 
 bayesect FIRSTBAD DAG BAD GOOD SEEDS: git_bayesect on a line, for the commits of `simulate` with the
-same seeds; prints its share of right answers at 0.99 and its mean number of runs.
+same seeds; prints its share of right answers at 0.99, its mean number of runs, and how many jobs it
+had not ended after LIMIT runs: these count in neither. With the first commit at fault no revision is
+good, and it goes on for ever.
 check FIRSTBAD DAG BAD GOOD JOBS: owns commit and answers, talks to `engine`, and recomputes the
 posterior and every gain from the definitions; prints the largest error of the confidence, the least
 share of the best gain that a choice had, and the number of jobs.
@@ -14,6 +16,7 @@ import sys
 import numpy as np
 from git_bayesect import Bisector
 
+LIMIT = 2000
 BARE = "--none-prior 0 --dispersion off --verify off --confidence 0.99".split()
 
 
@@ -22,17 +25,23 @@ def bayesect(firstbad, dag, bad, good, seeds):
     out = subprocess.run([*command, "--json", "--seed", "1", "--repeat", seeds], check=True, capture_output=True)
     names = [line.split()[0] for line in open(dag)]
     index = {name: i for i, name in enumerate(names)}
-    right = runs = 0
+    right = runs = endless = 0
     for row in json.loads(out.stdout)["runs"]:
         culprit = len(names) - 1 - index[row["truth"][0]]
         dice = np.random.default_rng(row["seed"])
         search = Bisector([1.0] * len(names))
-        while search.distribution.max() < 0.99:
+        asked = 0
+        while search.distribution.max() < 0.99 and asked < LIMIT:
             at = search.select()
             search.record(at, bool(dice.random() < float(bad if at <= culprit else good)))
-            runs += 1
+            asked += 1
+        if asked == LIMIT:
+            endless += 1
+            continue
+        runs += asked
         right += int(search.distribution.argmax() == culprit)
-    print(right / int(seeds), runs / int(seeds))
+    ended = int(seeds) - endless
+    print(right / ended, runs / ended, endless)
 
 
 def entropy(p):

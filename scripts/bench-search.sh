@@ -384,7 +384,7 @@ least_equal() {
 }
 
 bayesect() {
-    local rates python=$STATE/venv/bin/python
+    local rates theirs right runs endless python=$STATE/venv/bin/python
     say '' && say '== git_bayesect and an outside checker'
     if ! "$python" -c 'import git_bayesect' 2>"$STATE/pip.log"; then
         python3 -m venv "$STATE/venv" >"$STATE/pip.log" 2>&1 || true
@@ -395,13 +395,15 @@ bayesect() {
     fi
     for rates in '0.9 0.01' '0.5 0.01'; do
         set -- $rates
-        read -r right runs <<<"$("$python" "$ROOT/scripts/bench-search.py" bayesect "$FIRSTBAD" "$STATE/line1024" "$1" "$2" "$(seeds 500)")"
+        theirs=$("$python" "$ROOT/scripts/bench-search.py" bayesect "$FIRSTBAD" "$STATE/line1024" "$1" "$2" "$(seeds 500)") || theirs=
+        read -r right runs endless <<<"$theirs"
         if [ -z "$runs" ]; then
             check "git_bayesect line1024 $1/$2: it ran" 0 '>=' 1
             continue
         fi
         sim line1024 500 --p-bad "$1" --p-good "$2" "${BARE[@]}" --confidence 0.99 --rates unknown
-        printf '%-58s %10.5g right, %.1f runs\n' "git_bayesect line1024 $1/$2, the same commits" "$right" "$runs"
+        printf '%-58s %10.5g right, %.1f runs, %d without an end left out\n' \
+            "git_bayesect line1024 $1/$2, the same commits" "$right" "$runs" "$endless"
         check "rates unknown to both, tip runs counted: $(printf '%.1f' "$(get test_runs)") runs over its" \
             "$(calc "$(get test_runs) / $runs")" '<=' 1
         check "and right, of $(get repeat): not below its by two standard errors" "$(get right)" '>=' \

@@ -5,7 +5,8 @@ use super::belief::{Belief, Masses};
 use super::model::Mean;
 use crate::graph::Node;
 
-/// With given rates a search may name a wrong commit this often, whatever the history.
+/// With given rates a search may name a wrong commit about this often, whatever the history: never
+/// more than this by the logarithm of the number of tested revisions.
 const EPS: f64 = 1e-6;
 /// With unknown rates a verdict about one revision may be wrong this often, over all rates that the
 /// runs leave possible. Far lower rates than the true one are among these and ask for more runs than
