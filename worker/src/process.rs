@@ -9,6 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -112,18 +114,46 @@ pub async fn run_logged(
     }
 }
 
-/// Kills a command and its process group, and reaps it.
+/// Kills a command, its process group and its PID namespace, and reaps it.
+///
+/// Returns when the first process of that namespace is gone, which the kernel
+/// lets go last (pid_namespaces(7)); its output can end before the others do.
 pub async fn kill(child: &mut Child) {
-    if let Some(pid) = child
-        .id()
-        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()))
-    {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let below = pid.map(children).unwrap_or_default();
+    if let Some(pid) = pid {
         // Already gone is fine: the reaping below tells.
         let _gone = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
     if let Err(why) = child.kill().await {
         tracing::debug!(%why, "the killed process was gone already");
     }
+    let all_gone = tokio::task::spawn_blocking(move || below.iter().all(ends));
+    if !matches!(all_gone.await, Ok(true)) {
+        tracing::error!("something of a killed command is still alive");
+    }
+}
+
+/// Waits for the end of a process: its pidfd is then readable (pidfd_open(2)).
+fn ends(pidfd: &OwnedFd) -> bool {
+    let mut wait = [PollFd::new(pidfd, PollFlags::IN)];
+    let drain = Timespec::try_from(DRAIN).ok();
+    matches!(rustix::event::poll(&mut wait, drain.as_ref()), Ok(1))
+}
+
+/// The processes whose parent is `parent`, those that cannot be watched left out.
+fn children(parent: Pid) -> Vec<OwnedFd> {
+    let parent = parent.as_raw_nonzero().to_string();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // "pid (name) state parent …", where the name can hold anything.
+        let of = stat.rsplit_once(") ")?.1.split(' ').nth(1)?;
+        let pid = Pid::from_raw(pid).filter(|_| of == parent)?;
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+    })
+    .collect()
 }
 
 async fn drain(
@@ -156,9 +186,7 @@ pub async fn output(mut command: Command, what: &str, until: &Until) -> Result<S
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let child = command.spawn().context(format!("cannot start {what}"))?;
-    let pid = child
-        .id()
-        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let done = tokio::select! {
         done = child.wait_with_output() => done.context(format!("waiting for {what}")),
         () = until.cancel.cancelled() => Err(InfraError::Cancelled),
