@@ -31,6 +31,11 @@ pub const INITRAMFS_BASE: &str = "initramfs-base.cpio";
 /// The part of an initramfs that is of one run; the two parts one after the other are the whole.
 pub const INITRAMFS_RUN: &str = "initramfs-run.cpio";
 
+/// The modules of a packaged kernel that suites need, below [`MODULES_PATH`].
+pub const MODULES: &str = "modules.cpio";
+/// Where the guest finds modules: files that are to be loaded in the order of their names.
+pub const MODULES_PATH: &str = "/lib/firstbad";
+
 /// The sources that went into a kernel: paths in the tree, one on each line.
 pub const COMPILED: &str = "compiled-files";
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::observation::Finish;
+use crate::observation::{Finish, GuestArchive};
 use crate::suite::SuiteBundle;
 
 /// Names one lease; every worker write carries it and must change exactly one row.
@@ -51,7 +51,18 @@ pub struct BuildWork {
     pub config: ConfigRequest,
     /// Patches (mbox or plain diff) applied in order before the build.
     pub fixups: Vec<String>,
+    /// The revision holds a packaged kernel, which is unpacked and not built.
+    // Absent in work that was stored before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packaged: Option<Packaged>,
     pub deadline_s: u64,
+}
+
+/// What is taken out of a packaged kernel besides its image: `packages/*.deb` of the revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packaged {
+    /// Modules that suites need, by name; those they depend on come with them.
+    pub modules: Vec<String>,
 }
 
 /// How the kernel is configured.
@@ -86,6 +97,9 @@ pub struct Fragment {
 pub struct TestWork {
     /// SHA-256 of the bzImage; fetched from `GET /api/v1/artefacts/<sha256>`.
     pub image_sha256: String,
+    /// The build's archives for the guest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<GuestArchive>,
     pub suite: SuiteBundle,
     /// Names of the cases to run; empty = all.
     pub cases: Vec<String>,

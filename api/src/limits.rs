@@ -71,6 +71,8 @@ pub const INFRA_RETRIES: i32 = 3;
 pub const LEASE_LOSSES: i32 = 3;
 /// Revisions in one range.
 pub const RANGE_REVISIONS: usize = 200_000;
+/// Failed attempts to fetch a release of an archive before it is skipped.
+pub const RELEASE_FETCHES: i32 = 3;
 /// One frame between guest and worker, bytes.
 pub const FRAME_BYTES: usize = 64 << 10;
 /// Time for a build attempt, seconds.

@@ -76,6 +76,14 @@ pub struct Crash {
     pub excerpt: String,
 }
 
+/// A cpio archive that becomes part of the guest's file system; an artefact of the build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestArchive {
+    /// Its name as an artefact.
+    pub name: String,
+    pub sha256: String,
+}
+
 /// What a build attempt saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "build", rename_all = "kebab-case")]
@@ -91,6 +99,9 @@ pub enum BuildObservation {
         lost_symbols: Vec<String>,
         objects_built: u64,
         ccache_hits: u64,
+        /// What the build has for the guest besides the image.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        archives: Vec<GuestArchive>,
     },
     /// The tree does not compile, link or configure. `first_error` is one line of the log.
     Failed { stage: String, first_error: String },

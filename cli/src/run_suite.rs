@@ -49,7 +49,7 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
     let machine = machine(args.guest_dir.as_deref(), &place.dir, args.mode).await?;
     let (steps, _nobody) = mpsc::channel(1);
     let never = CancellationToken::new();
-    let run = vm::run_test(&machine, &args.kernel, &work, &place.dir, steps, never)
+    let run = vm::run_test(&machine, &args.kernel, &[], &work, &place.dir, steps, never)
         .await
         .map_err(|e| Fail::Infrastructure(e.to_string()))?;
     let seen = run.observation;
@@ -91,6 +91,7 @@ fn work(args: &RunSuiteArgs) -> Result<TestWork, Fail> {
     let image = std::fs::read(&args.kernel)
         .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", args.kernel.display())))?;
     Ok(TestWork {
+        archives: Vec::new(),
         image_sha256: hex::encode(Sha256::digest(&image)),
         cases: args.cases.clone(),
         shape: VmShape {

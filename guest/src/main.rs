@@ -9,6 +9,7 @@ mod jitter;
 mod kmsg;
 mod ktap;
 mod leftovers;
+mod modules;
 mod output;
 mod port;
 mod procs;
@@ -70,6 +71,7 @@ fn run(plan: &GuestPlan, port: &mut Port) -> Result<(), String> {
         version: name.version().to_string_lossy().into_owned(),
     })?;
     root::install_applets()?;
+    modules::load()?;
     cgroup::prepare();
     let baseline = Baseline::take()?;
     let mut left = Vec::new();

@@ -1,6 +1,6 @@
 //! What makes two builds, or two runs, the same one (DESIGN §2).
 
-use firstbad_api::lease::{ConfigRequest, RunMode, VmShape};
+use firstbad_api::lease::{ConfigRequest, Packaged, RunMode, VmShape};
 use sha2::{Digest, Sha256};
 
 /// Changes whenever the way a worker builds changes what comes out.
@@ -12,6 +12,11 @@ pub const BUILD_RECIPE: &str = "build-recipe-1";
 /// configuration, so the identity is known before anything is configured.
 pub fn build(tree_oid: &str, fixups: &[String], config: &ConfigRequest, toolchain: &str) -> String {
     digest(&(BUILD_RECIPE, tree_oid, fixups, config, toolchain))
+}
+
+/// A packaged kernel: its files, and what is taken out of them.
+pub fn packaged(tree_oid: &str, packaged: &Packaged) -> String {
+    digest(&(BUILD_RECIPE, tree_oid, packaged))
 }
 
 /// Everything a run is a function of, with the kernel by its signature.

@@ -13,6 +13,7 @@ pub mod git_http;
 pub mod identity;
 pub mod judge;
 pub mod kconfig;
+pub mod ladder;
 pub mod luck;
 pub mod pg;
 pub mod picture;

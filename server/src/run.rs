@@ -58,6 +58,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
     tracing::info!(address = %listener.local_addr()?, "serving");
     let planner = tokio::spawn(tasks::run_planner(app.clone(), shutdown.clone()));
     let expiry = tokio::spawn(tasks::run_expiry(app.clone(), shutdown.clone()));
+    let releases = tokio::spawn(tasks::releases::run(app.clone(), shutdown.clone()));
     let stop = shutdown.clone();
     let serve = axum::serve(listener, router(app))
         .with_graceful_shutdown(async move { stop.cancelled().await });
@@ -67,7 +68,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
         () = async { shutdown.cancelled().await; tokio::time::sleep(Duration::from_secs(3)).await } => {}
     }
     shutdown.cancel();
-    let _ = tokio::join!(planner, expiry);
+    let _ = tokio::join!(planner, expiry, releases);
     if let Some(task) = cluster_task {
         task.await?;
     }

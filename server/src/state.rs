@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::ladder::Ladders;
 use crate::repo::Repos;
 use crate::store::Store;
 use crate::suites::Suites;
@@ -17,6 +18,7 @@ use crate::suites::Suites;
 pub struct App {
     pub pool: PgPool,
     pub repos: Repos,
+    pub ladders: Ladders,
     pub store: Store,
     pub suites: Arc<Suites>,
     pub timing: Timing,
@@ -36,6 +38,7 @@ impl App {
     ) -> App {
         App {
             repos: Repos::new(data.join("trees")),
+            ladders: Ladders::new(data.join("ladders")),
             store: Store::new(data.clone()),
             pool,
             suites,

@@ -22,7 +22,7 @@ use crate::process::Until;
 use crate::source::{self, Source};
 use crate::stages::Stages;
 use crate::upload::Follower;
-use crate::{images, vm};
+use crate::{images, packaged, vm};
 
 /// Where [`vm::run_test`] writes the console in the scratch directory, as it comes.
 const CONSOLE: &str = "console.log";
@@ -128,8 +128,17 @@ impl Attempt<'_> {
                 return Ok(self.failed("source", why));
             }
         };
-        self.stages.enter("configure");
         let scratch = self.scratch.clone();
+        if let Some(packaged) = &work.packaged {
+            self.stages.enter("build");
+            let sandbox = kbuild.sandbox();
+            let step = packaged::unpack(sandbox, work, packaged, &source, &scratch, log, until);
+            return Ok(match step.await? {
+                Step::Done(built) => Outcome::Built(Box::new(built)),
+                Step::Failed(line) => self.failed("build", line),
+            });
+        }
+        self.stages.enter("configure");
         let mut build = kbuild.begin(work, &source, &scratch)?;
         let lost = match build.configure(log, until).await? {
             Step::Done(lost) => lost,
@@ -163,6 +172,10 @@ impl Attempt<'_> {
         for (name, sha256, path) in files {
             self.upload(name, sha256, path).await?;
         }
+        for archive in &built.archives {
+            let path = self.scratch.join(&archive.name);
+            self.upload(&archive.name, &archive.sha256, &path).await?;
+        }
         images::keep(&self.machine.dirs, &built.image, &built.image_sha256);
         Ok(BuildObservation::Built {
             signature: built.signature,
@@ -172,6 +185,7 @@ impl Attempt<'_> {
             lost_symbols: built.lost_symbols,
             objects_built: built.objects_built,
             ccache_hits: built.ccache_hits,
+            archives: built.archives,
         })
     }
 
@@ -189,14 +203,15 @@ impl Attempt<'_> {
             return Err(InfraError::Failed("this worker takes no tests".to_owned()));
         };
         self.stages.enter("source");
-        let image = tokio::select! {
-            image = images::get(&machine.dirs, &machine.client, &work.image_sha256) => image?,
-            () = self.held.stop.cancelled() => return Err(InfraError::Cancelled),
-        };
+        let image = self.stored(&work.image_sha256).await?;
+        let mut archives = Vec::new();
+        for archive in &work.archives {
+            archives.push(self.stored(&archive.sha256).await?);
+        }
         self.stages.enter("boot");
         let console = self.scratch.join(CONSOLE);
         let follower = Follower::start(&machine.client, self.held.fence, "console", &console);
-        let result = self.run_vm(vm, &image, work).await;
+        let result = self.run_vm(vm, &image, &archives, work).await;
         if self.held.stop.is_cancelled() {
             return Err(result.err().unwrap_or(InfraError::Cancelled));
         }
@@ -214,15 +229,32 @@ impl Attempt<'_> {
         })
     }
 
+    /// A file of a build, by its hash.
+    async fn stored(&self, sha256: &str) -> Result<PathBuf, InfraError> {
+        tokio::select! {
+            file = images::get(&self.machine.dirs, &self.machine.client, sha256) => file,
+            () = self.held.stop.cancelled() => Err(InfraError::Cancelled),
+        }
+    }
+
     async fn run_vm(
         &mut self,
         vm: &vm::Vm,
         image: &Path,
+        archives: &[PathBuf],
         work: &TestWork,
     ) -> Result<vm::RunResult, InfraError> {
         let (progress, mut seen) = mpsc::channel(16);
         let scratch = self.scratch.clone();
-        let run = vm::run_test(vm, image, work, &scratch, progress, self.held.stop.clone());
+        let run = vm::run_test(
+            vm,
+            image,
+            archives,
+            work,
+            &scratch,
+            progress,
+            self.held.stop.clone(),
+        );
         let mut run = std::pin::pin!(run);
         loop {
             tokio::select! {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use firstbad_api::artefact::COMPILED;
 use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest};
 use firstbad_api::limits::{ARTEFACT_BYTES, CONFIG_BYTES};
+use firstbad_api::observation::GuestArchive;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
@@ -66,6 +67,8 @@ pub struct Built {
     pub lost_symbols: Vec<String>,
     pub objects_built: u64,
     pub ccache_hits: u64,
+    /// For the guest, in the scratch directory under their names.
+    pub archives: Vec<GuestArchive>,
 }
 
 /// How a step ended when it was not our failure.
@@ -114,6 +117,11 @@ impl Kbuild {
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             toolchain: toolchain.join("; "),
         })
+    }
+
+    /// Where what comes from a tree runs.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
     }
 
     /// First lines of `gcc --version` and `ld --version`: part of the build identity.
@@ -406,6 +414,7 @@ impl Build<'_> {
             lost_symbols,
             objects_built: self.lines.objects,
             ccache_hits: self.ccache_hits(),
+            archives: Vec::new(),
         }))
     }
 

@@ -56,6 +56,13 @@ pub fn lost(fragments: &[Fragment], config: &str) -> Vec<String> {
         .collect()
 }
 
+/// The same of a packaged kernel: options wanted on that are off. That one is a module, or that more
+/// is on, is how such kernels are.
+pub fn lost_of_a_package(fragments: &[Fragment], config: &str) -> Vec<String> {
+    let off = |line: &String| line.ends_with("wanted y, got n");
+    lost(fragments, config).into_iter().filter(off).collect()
+}
+
 /// Numbers are compared by value: `0x10` is what `16` becomes in a hex symbol.
 fn same(want: &str, have: &str) -> bool {
     want == have || number(want).is_some_and(|w| number(have) == Some(w))

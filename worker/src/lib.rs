@@ -18,6 +18,7 @@ mod images;
 pub mod kbuild;
 pub mod kconfig;
 mod lease;
+mod packaged;
 pub mod process;
 pub mod sandbox;
 pub mod selftest;

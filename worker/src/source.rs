@@ -204,6 +204,7 @@ mod tests {
                 fragments: vec![],
             },
             fixups: vec![],
+            packaged: None,
             deadline_s: 1,
         };
         let id = "0123456789012345678901234567890123456789";

@@ -44,6 +44,7 @@ impl Lab {
 
     fn work(&self, suite: SuiteBundle, mode: RunMode, seed: u64) -> TestWork {
         TestWork {
+            archives: Vec::new(),
             image_sha256: sha256(&self.image),
             shape: VmShape {
                 mode,
@@ -71,7 +72,7 @@ impl Lab {
     ) -> Result<(RunResult, Vec<Progress>), InfraError> {
         let scratch = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
         let (send, mut seen) = mpsc::channel(64);
-        let result = run_test(&self.vm, &self.image, work, &scratch, send, cancel).await?;
+        let result = run_test(&self.vm, &self.image, &[], work, &scratch, send, cancel).await?;
         let mut steps = Vec::new();
         while let Some(step) = seen.recv().await {
             steps.push(step);

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use crate::db;
 use crate::error::AppError;
+use crate::ladder;
+use crate::repo::Described;
 use crate::state::App;
 
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<Tree>>, AppError> {
@@ -32,19 +34,15 @@ pub async fn create(
     {
         return Err(taken(&new.name));
     }
-    app.repos
-        .fetch(&new.name, &new.url)
-        .await
-        .map_err(|e| AppError::repo(e, "/url"))?;
+    let releases = mirror(&app, &new.name, &new.url).await?;
     let refs = count_refs(&app, &new.name).await?;
-    let mut conn = app.pool.acquire().await?;
-    if db::tree::insert(&mut conn, &new.name, &new.url, refs)
-        .await?
-        .is_none()
-    {
+    let mut conn = app.pool.begin().await?;
+    let Some(id) = db::tree::insert(&mut conn, &new.name, &new.url, refs).await? else {
         return Err(taken(&new.name));
-    }
+    };
+    db::release::describe(&mut conn, id, &releases).await?;
     let tree = db::tree::find(&mut conn, &new.name).await?;
+    conn.commit().await?;
     tree.map(|t| (StatusCode::CREATED, Json(t)))
         .ok_or_else(|| AppError::not_found("the tree was removed meanwhile"))
 }
@@ -54,14 +52,37 @@ pub async fn fetch(
     Path(name): Path<String>,
 ) -> Result<Json<Tree>, AppError> {
     let tree = get(&app, &name).await?;
-    if let Err(error) = app.repos.fetch(&name, &tree.url).await {
-        let mut conn = app.pool.acquire().await?;
-        db::tree::fetch_failed(&mut conn, &name, &error.to_string()).await?;
-        return Err(AppError::repo(error, "/url"));
-    }
+    let releases = match mirror(&app, &name, &tree.url).await {
+        Ok(releases) => releases,
+        Err(error) => {
+            let mut conn = app.pool.acquire().await?;
+            db::tree::fetch_failed(&mut conn, &name, &error.to_string()).await?;
+            return Err(error);
+        }
+    };
     let refs = count_refs(&app, &name).await?;
-    db::tree::fetched(&mut *app.pool.acquire().await?, &name, refs).await?;
+    let mut conn = app.pool.acquire().await?;
+    db::release::describe(&mut conn, tree.id, &releases).await?;
+    db::tree::fetched(&mut conn, &name, refs).await?;
+    drop(conn);
     Ok(Json(get(&app, &name).await?))
+}
+
+/// Fetches a repository, or reads what an archive of releases has: these are the answer.
+async fn mirror(app: &App, name: &str, url: &str) -> Result<Vec<Described>, AppError> {
+    let wrong = |e| AppError::repo(e, "/url");
+    let Some(suites) = ladder::suites(url) else {
+        app.repos.fetch(name, url).await.map_err(wrong)?;
+        return Ok(Vec::new());
+    };
+    let releases = match suites {
+        Ok(suites) => app.ladders.discover(name, &suites).await,
+        Err(error) => Err(error),
+    };
+    let releases =
+        releases.map_err(|e| AppError::bad("no-releases", "/url", format!("url: {e}")))?;
+    let written = app.repos.write_releases(name, &releases).await;
+    written.map_err(wrong)
 }
 
 pub async fn remove(

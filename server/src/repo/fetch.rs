@@ -27,7 +27,7 @@ const FILTERS_MAX: u32 = 100_000;
 const STALE_LOCK: Duration = Duration::from_secs(15 * 60);
 
 /// Cheap serving: deltas of the existing packs are reused, none is searched.
-const SETTINGS: [(&str, &str); 6] = [
+pub(super) const SETTINGS: [(&str, &str); 6] = [
     ("uploadpack.allowAnySHA1InWant", "true"),
     ("pack.window", "0"),
     ("core.compression", "1"),
@@ -100,7 +100,7 @@ impl Repos {
         Ok(())
     }
 
-    fn scratch(&self, name: &str, what: &str) -> PathBuf {
+    pub(super) fn scratch(&self, name: &str, what: &str) -> PathBuf {
         self.dir
             .join(format!(".{what}-{name}-{}", uuid::Uuid::new_v4().simple()))
     }

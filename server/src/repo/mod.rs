@@ -14,6 +14,7 @@ mod patches;
 mod range;
 mod read;
 mod refs;
+mod releases;
 mod scratch;
 mod series;
 mod touched;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use commit::{CommitInfo, FileStat};
 pub use range::RangeCommit;
 pub use refs::RefInfo;
+pub use releases::Described;
 
 /// Why a tree could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,15 +2,38 @@
 //!
 //! Owns what an attempt needs and when it is the same as another. Must not know why it is wanted.
 
-use firstbad_api::lease::{BuildWork, TestWork, VmShape, Work};
+use firstbad_api::job::Word;
+use firstbad_api::lease::{BuildWork, Packaged, TestWork, VmShape, Work};
 use firstbad_api::limits;
-use firstbad_api::observation::BuildObservation;
+use firstbad_api::observation::{BuildObservation, GuestArchive};
 use sqlx::PgConnection;
 
 use crate::db;
 use crate::db::attempt::NewAttempt;
 use crate::identity;
+use crate::ladder::Kind;
 use crate::picture::{Picture, REVERTS};
+
+/// Modules that packaged kernels are to bring.
+const MODULES: &str = include_str!("../../../suites/modules");
+
+/// Where the files of a revision are.
+enum Held {
+    Here {
+        rev: String,
+        packaged: Option<Packaged>,
+    },
+    /// They are being fetched: the next pass asks again.
+    Coming,
+    Gone,
+}
+
+fn modules() -> Packaged {
+    let names = MODULES.lines().filter(|l| !l.starts_with('#'));
+    Packaged {
+        modules: names.map(str::to_owned).collect(),
+    }
+}
 
 /// Takes the wishes of one pass over one job.
 pub struct Queue<'a> {
@@ -33,6 +56,7 @@ impl Queue<'_> {
         let Some(BuildObservation::Built {
             signature,
             image_sha256,
+            archives,
             ..
         }) = &site.built
         else {
@@ -49,8 +73,12 @@ impl Queue<'_> {
             .saturating_sub(site.tests.len())
             .min(self.testers.saturating_sub(open));
         for run in site.tests.len()..site.tests.len() + more {
-            self.test(position, run, signature, image_sha256, reason)
-                .await?;
+            let kernel = (
+                signature.as_str(),
+                image_sha256.as_str(),
+                archives.as_slice(),
+            );
+            self.test(position, run, kernel, reason).await?;
         }
         Ok(())
     }
@@ -67,16 +95,23 @@ impl Queue<'_> {
         let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&of), &job.toolchain) else {
             return Ok(());
         };
+        let Held::Here { rev, packaged } = self.held(position, &row.rev).await? else {
+            return Ok(());
+        };
         let work = Work::Build(BuildWork {
             tree: job.tree.clone(),
-            rev: row.rev.clone(),
+            rev,
             config: job.config.0.clone(),
             fixups: fixups.to_vec(),
+            packaged: packaged.clone(),
             deadline_s: limits::BUILD_DEADLINE_S,
         });
         let new = NewAttempt {
             kind: "build",
-            identity: &identity::build(&row.tree_oid, fixups, &job.config, toolchain),
+            identity: &match &packaged {
+                Some(packaged) => identity::packaged(&row.tree_oid, packaged),
+                None => identity::build(&row.tree_oid, fixups, &job.config, toolchain),
+            },
             tree_id: job.tree_id,
             tree: &job.tree,
             rev: &row.rev,
@@ -91,12 +126,36 @@ impl Queue<'_> {
         self.enqueue(position, 0, reason, &new).await
     }
 
+    /// Where the files of a revision are. Those of a release are fetched when a build first wants
+    /// them; one that cannot be fetched is skipped, as if a person had said so.
+    async fn held(&mut self, position: i32, rev: &str) -> anyhow::Result<Held> {
+        let here = |rev: String, packaged| Ok(Held::Here { rev, packaged });
+        let tree = self.picture.job.tree_id;
+        let Some(release) = db::release::find(self.conn, tree, rev).await? else {
+            return here(rev.to_owned(), None);
+        };
+        if let Some(made) = release.made {
+            let packaged = release.kind == Kind::Packaged.as_str();
+            return here(made, packaged.then(modules));
+        }
+        if release.failures < limits::RELEASE_FETCHES {
+            db::release::want(self.conn, tree, rev).await?;
+            return Ok(Held::Coming);
+        }
+        if !self.picture.marks.contains_key(&position) {
+            let why = format!("{} cannot be had: {}", release.version, release.why);
+            let job = self.picture.job.id;
+            db::mark::insert(self.conn, job, position, Word::Skip, "archive", &why).await?;
+            self.enqueued += 1;
+        }
+        Ok(Held::Gone)
+    }
+
     async fn test(
         &mut self,
         position: i32,
         run: usize,
-        signature: &str,
-        image_sha256: &str,
+        (signature, image_sha256, archives): (&str, &str, &[GuestArchive]),
         reason: &str,
     ) -> anyhow::Result<()> {
         let job = &self.picture.job;
@@ -121,6 +180,7 @@ impl Queue<'_> {
         };
         let work = Work::Test(TestWork {
             image_sha256: image_sha256.to_owned(),
+            archives: archives.to_vec(),
             suite: job.suite.0.clone(),
             cases: request.cases.clone(),
             shape,

@@ -363,6 +363,7 @@ pub fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
         lost_symbols: vec![],
         objects_built: 1,
         ccache_hits: 0,
+        archives: vec![],
     }
 }
 

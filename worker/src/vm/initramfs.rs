@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::guest::{GuestCase, GuestPlan, PLAN_PATH};
 use firstbad_api::lease::TestWork;
+use firstbad_api::observation::GuestArchive;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -38,7 +39,8 @@ pub struct Base {
 /// Base archives by the programs they hold, made once per worker process.
 #[derive(Default)]
 pub struct Bases {
-    made: Mutex<BTreeMap<Vec<String>, Arc<Base>>>,
+    /// Programs and hashes of archives, what was made of them.
+    made: Mutex<BTreeMap<[Vec<String>; 2], Arc<Base>>>,
 }
 
 /// An initramfs on disk.
@@ -63,17 +65,35 @@ pub struct Part {
 }
 
 impl Bases {
-    /// The base with these host programs.
-    pub fn get(&self, guest_dir: &Path, tools: &[String]) -> Result<Arc<Base>, InfraError> {
-        let mut key = tools.to_vec();
-        key.push("busybox".to_owned());
-        key.sort();
-        key.dedup();
+    /// The base with these host programs and archives, of which `files` are the files.
+    pub fn get(
+        &self,
+        guest_dir: &Path,
+        tools: &[String],
+        archives: &[GuestArchive],
+        files: &[PathBuf],
+    ) -> Result<Arc<Base>, InfraError> {
+        let mut tools = tools.to_vec();
+        tools.push("busybox".to_owned());
+        tools.sort();
+        tools.dedup();
+        let hashes = archives.iter().map(|a| a.sha256.clone()).collect();
+        let key = [tools, hashes];
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(base) = made.get(&key) {
             return Ok(base.clone());
         }
-        let bytes = base(guest_dir, &key)?.bytes();
+        let mut bytes = base(guest_dir, &key[0])?.bytes();
+        for (archive, file) in archives.iter().zip(files) {
+            let more = read(file)?;
+            if hex::encode(Sha256::digest(&more)) != archive.sha256 {
+                return Err(InfraError::Failed(format!(
+                    "{} is not the file that was asked for",
+                    archive.name
+                )));
+            }
+            bytes.extend(more);
+        }
         let hash = Sha256::new().chain_update(&bytes);
         let base = Arc::new(Base {
             sha256: hex::encode(hash.clone().finalize()),

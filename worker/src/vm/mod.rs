@@ -35,6 +35,7 @@ use crate::error::{Context, InfraError};
 use crate::sandbox::Sandbox;
 use canary::Trust;
 use console::{Console, Ended};
+pub use cpio::Archive;
 use frames::Frames;
 pub use frames::Step as Progress;
 pub use initramfs::Part;
@@ -141,14 +142,18 @@ impl Vm {
 /// The kernel of a run, checked and readable for the sandbox.
 struct Image<'a> {
     path: &'a Path,
+    /// Files of the work's archives, in order.
+    archives: &'a [PathBuf],
     work: &'a TestWork,
 }
 
 /// Boots `image` and runs the suite of `work`; everything is left in `scratch`,
-/// the console as `console.log`, written as it comes.
+/// the console as `console.log`, written as it comes. `archives` are the files
+/// of the work's archives.
 pub async fn run_test(
     vm: &Vm,
     image: &Path,
+    archives: &[PathBuf],
     work: &TestWork,
     scratch: &Path,
     progress: mpsc::Sender<Progress>,
@@ -156,7 +161,11 @@ pub async fn run_test(
 ) -> Result<RunResult, InfraError> {
     let copy = scratch.join("image");
     let path = checked("kernel image", image, &work.image_sha256, copy).await?;
-    let kernel = Image { path: &path, work };
+    let kernel = Image {
+        path: &path,
+        archives,
+        work,
+    };
     let mut engine = Engine::of(work.shape.mode, vm.trust() != Trust::No);
     if engine == Engine::Kvm && vm.trust() == Trust::Provisional {
         prove_kvm(vm, &kernel, &scratch.join("kvm"), &cancel).await?;
@@ -188,8 +197,8 @@ async fn prove_kvm(
         ..kernel.work.clone()
     };
     let kernel = Image {
-        path: kernel.path,
         work: &idle,
+        ..*kernel
     };
     let on_kvm = run_on(vm, Engine::Kvm, &kernel, &dir.join("kvm"), &nobody, cancel).await;
     if up(on_kvm)? {
@@ -220,7 +229,7 @@ async fn run_on(
         ));
     }
     std::fs::create_dir_all(dir).context("cannot make the run's directory")?;
-    let initramfs = prepare_initramfs(vm, work, dir).await?;
+    let initramfs = prepare_initramfs(vm, kernel, dir).await?;
     let version = vm.qemu_version.clone();
     let inputs =
         qemu::inputs(work, engine, initramfs.sha256, version).map_err(InfraError::Failed)?;
@@ -350,11 +359,21 @@ async fn checked(
     .await
 }
 
-async fn prepare_initramfs(vm: &Vm, work: &TestWork, dir: &Path) -> Result<Initramfs, InfraError> {
+async fn prepare_initramfs(
+    vm: &Vm,
+    kernel: &Image<'_>,
+    dir: &Path,
+) -> Result<Initramfs, InfraError> {
     let (bases, guest_dir) = (vm.bases.clone(), vm.guest_dir.clone());
-    let (work, dir) = (work.clone(), dir.to_owned());
+    let (work, dir) = (kernel.work.clone(), dir.to_owned());
+    let archives = kernel.archives.to_vec();
     blocking(move || {
-        let base = bases.get(&guest_dir, &work.suite.spec.tools)?;
+        let base = bases.get(
+            &guest_dir,
+            &work.suite.spec.tools,
+            &work.archives,
+            &archives,
+        )?;
         let made = initramfs::write(&base, &work, &dir)?;
         readable(&made.path).context("cannot open the initramfs to the sandbox")?;
         Ok(made)

@@ -48,6 +48,7 @@ pub fn work(rev: &str, fragment: &str) -> BuildWork {
             }],
         },
         fixups: vec![],
+        packaged: None,
         deadline_s: 60,
     }
 }
