@@ -61,6 +61,12 @@ pub struct NewJob {
     // Absent when false: the digests of requests made before must stay.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two_point: bool,
+    /// Only these revisions between the ends are candidates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Run everything `runs` times and search nothing: one row of suites in a survey.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub survey: bool,
     #[serde(default)]
     pub title: Option<String>,
 }
@@ -164,6 +170,10 @@ pub enum Outcome {
         /// Probability that the clean ends are not clean by chance, 0..1.
         confidence: f64,
         checks: Vec<Check>,
+    },
+    /// Everything a survey asked for was run.
+    Surveyed {
+        releases: usize,
     },
     /// The ends do not differ.
     NotReproduced {

@@ -14,5 +14,6 @@ pub mod observation;
 pub mod problem;
 pub mod qemu;
 pub mod suite;
+pub mod survey;
 pub mod tree;
 pub mod worker;

@@ -54,6 +54,9 @@ pub enum Command {
     Tree(TreeCommand),
     /// Ask which commit changed the answer.
     Submit(Box<SubmitArgs>),
+    /// Run suites on a row of releases, and see what changed between them.
+    #[command(subcommand)]
+    Survey(crate::survey::SurveyCommand),
     /// Follow a job until it ends.
     Watch(JobArgs),
     /// Print the log of an attempt.
@@ -201,6 +204,9 @@ const ENDS: [&str; 3] = ["bisect_log", "series", "config_good"];
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("signal").args(["crash", "metric"]))]
 pub struct SubmitArgs {
+    /// Only these revisions between the ends are candidates.
+    #[arg(long, num_args = 1.., value_name = "REV")]
+    pub only: Vec<String>,
     /// The mirrored repository.
     #[arg(long)]
     pub tree: String,

@@ -95,7 +95,9 @@ fn field(pointer: &str) -> String {
 /// The exit code of a finished job.
 pub fn outcome_code(outcome: Option<&Outcome>) -> u8 {
     match outcome {
-        Some(Outcome::Culprit { .. } | Outcome::Differs { .. }) => CULPRIT,
+        Some(Outcome::Culprit { .. } | Outcome::Differs { .. } | Outcome::Surveyed { .. }) => {
+            CULPRIT
+        }
         Some(Outcome::NotReproduced { .. }) => NOT_REPRODUCED,
         Some(Outcome::Range { .. } | Outcome::Unresolved { .. } | Outcome::Cancelled) | None => {
             INCONCLUSIVE

@@ -17,6 +17,7 @@ mod run_suite;
 mod search;
 mod show;
 mod submit;
+mod survey;
 mod text;
 mod tree;
 mod up;
@@ -86,6 +87,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Up(args) => up::run(args).await,
         Command::Tree(command) => tree::run(common, command).await,
         Command::Submit(args) => submit::run(common, args).await,
+        Command::Survey(command) => survey::run(common, command).await,
         Command::Watch(args) => watch::run(common, args).await,
         Command::Log(args) => log::run(common, args).await,
         Command::Report { job } => print(common, job, "report").await,

@@ -131,6 +131,9 @@ fn outcome(outcome: &Outcome) -> String {
             let _ = writeln!(out, "confidence  {}", percent(*confidence));
             out.push_str(&self::checks(checks));
         }
+        Outcome::Surveyed { releases } => {
+            let _ = writeln!(out, "surveyed    {releases} releases");
+        }
         Outcome::NotReproduced { why, checks } => {
             let _ = writeln!(out, "not reproduced: {}", line(why));
             out.push_str(&self::checks(checks));
@@ -170,6 +173,7 @@ pub fn answer(job: &Job) -> String {
             .map(|c| format!("range {}\n", line(&c.rev)))
             .collect(),
         Some(Outcome::Differs { .. }) => "differs\n".into(),
+        Some(Outcome::Surveyed { .. }) => "surveyed\n".into(),
         Some(Outcome::NotReproduced { .. }) => "not-reproduced\n".into(),
         Some(Outcome::Unresolved { .. }) => "unresolved\n".into(),
         Some(Outcome::Cancelled) => "cancelled\n".into(),

@@ -108,6 +108,8 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         merge_first: args.merge_first,
         every_flip: args.every_flip,
         fixups,
+        only: args.only.clone(),
+        survey: false,
         two_point: args.two_point,
         title: args.title.clone(),
     })

@@ -42,6 +42,12 @@ fn moments(of: &[f64]) -> (f64, f64) {
     (mean, squares / (n - 1.0))
 }
 
+/// Mean, and variance if there is more than one number; `None` of none.
+pub fn summary(of: &[f64]) -> Option<(f64, Option<f64>)> {
+    let (mean, variance) = moments(of);
+    (!of.is_empty()).then_some((mean, (of.len() > 1).then_some(variance)))
+}
+
 /// Compares samples without and with the behaviour; `higher_is_better` as the metric says of itself.
 pub fn compare(clean: &[f64], shown: &[f64], higher_is_better: bool) -> Ends {
     let least = clean.len().min(shown.len());

@@ -479,6 +479,7 @@ pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
             "The two ends differ, with {} confidence: {why}.",
             percent(*confidence)
         ),
+        Outcome::Surveyed { releases } => format!("All {releases} releases were run."),
         Outcome::NotReproduced { why, .. } => format!("Not reproduced: {why}."),
         Outcome::Unresolved { why } => format!("Unresolved: {why}."),
         Outcome::Cancelled => "Cancelled.".to_owned(),

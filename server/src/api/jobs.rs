@@ -208,7 +208,13 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
     config::check_file(app, &new, &config, &good, &bad).await?;
-    let commits = between(app, &new, &good, &bad).await?;
+    new.only = resolve_all(app, &new.tree, &new.only, "/only").await?;
+    let mut commits = between(app, &new, &good, &bad).await?;
+    if !new.only.is_empty() {
+        for commit in &mut commits {
+            commit.eligible &= commit.rev == bad || new.only.contains(&commit.rev);
+        }
+    }
     let candidates = commits.iter().filter(|c| c.eligible).count();
     if candidates == 0 {
         return Err(AppError::bad(
@@ -330,6 +336,14 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
         ));
     }
     let searched = new.first_parent || new.merge_first || new.every_flip;
+    if new.survey && (new.two_point || searched || !(1..=50).contains(&new.runs)) {
+        return Err(AppError::bad(
+            "bad-survey",
+            "/survey",
+            "survey: give runs from 1 to 50, and leave out two_point, first_parent, merge_first and \
+             every_flip",
+        ));
+    }
     if new.two_point && (searched || !new.paths.is_empty() || !new.skip.is_empty()) {
         return Err(AppError::bad(
             "no-range",

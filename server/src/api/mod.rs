@@ -1,5 +1,5 @@
 //! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
-//! `jobs`, `marks`, `reads`) and workers (`leases`, `uploads`).
+//! `jobs`, `surveys`, `marks`, `reads`) and workers (`leases`, `uploads`).
 
 mod auth;
 mod config;
@@ -8,6 +8,7 @@ pub(crate) mod jobs;
 mod leases;
 mod marks;
 mod reads;
+pub(crate) mod surveys;
 mod trees;
 mod uploads;
 
@@ -45,6 +46,11 @@ pub fn router(app: &App) -> Router<App> {
         .route("/jobs/{id}/marks/{rev}", axum::routing::delete(marks::undo))
         .route("/jobs/{id}/report", get(reads::report))
         .route("/jobs/{id}/bisect-log", get(reads::bisect_log))
+        .route("/surveys", get(surveys::list).post(surveys::create))
+        .route("/surveys/{id}", get(surveys::show))
+        .route("/surveys/{id}/csv", get(surveys::csv))
+        .route("/surveys/{id}/releases", post(surveys::more))
+        .route("/surveys/{id}/bisect", post(surveys::bisect))
         .route("/attempts/{id}", get(reads::attempt))
         .route("/attempts/{id}/log/{name}", get(reads::log))
         .route("/artefacts/{sha256}", get(reads::artefact))

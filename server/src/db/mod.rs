@@ -7,6 +7,7 @@ pub mod job;
 pub mod lease;
 pub mod mark;
 pub mod release;
+pub mod survey;
 pub mod token;
 pub mod tree;
 pub mod worker;

@@ -179,6 +179,26 @@ impl Picture {
         }
     }
 
+    /// What a survey runs: the first release, and the others that were asked for.
+    pub fn surveyed(&self) -> Vec<i32> {
+        let others = self.revisions.range(0..).filter(|(_, r)| r.eligible);
+        let others = others.map(|(p, _)| *p);
+        self.goods().into_iter().chain(others).collect()
+    }
+
+    /// Whether a survey has all it wants of a release, or cannot have it.
+    pub fn is_surveyed(&self, position: i32) -> bool {
+        match self.standing(position) {
+            Standing::Untested => false,
+            Standing::Unusable(_) | Standing::Held(_) => true,
+            Standing::Present(_) | Standing::Absent(_) | Standing::Running => {
+                let tests = self.site(position).map_or(&[][..], |s| &s.tests);
+                let told = tests.iter().filter(|t| t.observation.is_some()).count();
+                told >= self.job.request.runs as usize
+            }
+        }
+    }
+
     /// Ends where the behaviour should be seen.
     pub fn present_ends(&self) -> Vec<i32> {
         match self.find() {
@@ -439,7 +459,7 @@ impl Picture {
 
     /// How the search goes about it.
     pub fn policy(&self, workers: usize) -> Policy {
-        let eligible = if self.job.request.paths.is_empty() {
+        let eligible = if self.job.request.paths.is_empty() && self.job.request.only.is_empty() {
             None
         } else {
             let nodes = self.revisions.range(0..).filter(|(_, r)| r.eligible);

@@ -87,7 +87,7 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         picture.job.toolset = Some(caps.0.toolset);
         picture.job.qemu_version = Some(caps.0.qemu_version);
     }
-    if leads_on::part(&mut tx, &picture).await? {
+    if !picture.job.request.survey && leads_on::part(&mut tx, &picture).await? {
         tx.commit().await?;
         return Ok(Passed::Moved);
     }
@@ -136,6 +136,9 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn step(&mut self) -> anyhow::Result<Option<Outcome>> {
+        if self.picture.job.request.survey {
+            return self.survey().await;
+        }
         if let Some(outcome) = self.ends().await? {
             return Ok(Some(outcome));
         }
@@ -163,6 +166,20 @@ impl Pass<'_> {
             return Ok(next);
         }
         self.inquire().await
+    }
+
+    /// Runs every release as often as asked.
+    async fn survey(&mut self) -> anyhow::Result<Option<Outcome>> {
+        let picture = self.picture;
+        let runs = picture.job.request.runs;
+        let releases = picture.surveyed();
+        for position in &releases {
+            self.queue.drive(*position, runs, "survey").await?;
+        }
+        let done = releases.iter().all(|p| picture.is_surveyed(*p));
+        Ok(done.then_some(Outcome::Surveyed {
+            releases: releases.len(),
+        }))
     }
 
     /// A search without flakes; `None` when one candidate is left.

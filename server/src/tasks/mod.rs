@@ -6,6 +6,7 @@ pub mod leads_on;
 mod queue;
 pub mod releases;
 mod revert;
+mod surveys;
 mod weigh;
 
 use std::time::Duration;
@@ -20,7 +21,10 @@ pub async fn run_planner(app: App, shutdown: CancellationToken) {
     let tick = Duration::from_millis(app.timing.tick_ms);
     while !shutdown.is_cancelled() {
         let advanced = advance_jobs::tick(&app).await;
-        if let Err(error) = advanced.and(leads_on::tick(&app).await) {
+        if let Err(error) = advanced
+            .and(leads_on::tick(&app).await)
+            .and(surveys::tick(&app).await)
+        {
             tracing::warn!(%error, "planner pass failed; the next one repairs");
             tokio::time::sleep(tick).await;
         }

@@ -7,6 +7,7 @@ use askama::filters::HtmlSafe;
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Candidate, CandidateTest, Check, Find, Job, Outcome};
 use firstbad_api::observation::CaseStatus;
+use firstbad_api::survey::{Edge, Survey};
 
 /// One state. `class` picks the colour, the glyph and the word say it without colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Template)]
@@ -82,12 +83,29 @@ impl Chip {
         }
     }
 
+    /// Where a survey stands.
+    pub fn survey(survey: &Survey) -> Chip {
+        match survey.state.as_str() {
+            "done" => chip("good", "✔", "all run"),
+            _ => chip("run", PLAY, "running"),
+        }
+    }
+
+    /// A change between two releases.
+    pub fn change(edge: &Edge) -> Chip {
+        match edge.worse {
+            true => chip("bad", "✘", "worse"),
+            false => chip("good", "✔", "better"),
+        }
+    }
+
     /// Where a job stands, or how it ended.
     pub fn job(job: &Job) -> Chip {
         match (&job.outcome, job.state.as_str()) {
             (Some(Outcome::Culprit { .. }), _) => chip("good", "✔", "culprit found"),
             (Some(Outcome::Range { .. }), _) => chip("weak", "≈", "range left"),
             (Some(Outcome::Differs { .. }), _) => chip("good", "✔", "the ends differ"),
+            (Some(Outcome::Surveyed { .. }), _) => chip("good", "✔", "surveyed"),
             (Some(Outcome::NotReproduced { .. }), _) => chip("skip", "∅", "not reproduced"),
             (Some(Outcome::Unresolved { .. }), _) => chip("warn", "!", "unresolved"),
             (Some(Outcome::Cancelled), _) | (_, "cancelled") => chip("none", "◼", "cancelled"),

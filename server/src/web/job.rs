@@ -209,7 +209,9 @@ impl<'a> JobPage<'a> {
     /// Why a job that ended without a commit did so, and what to do next.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.job.outcome.as_ref()? {
-            Outcome::Culprit { .. } | Outcome::Differs { .. } => return None,
+            Outcome::Culprit { .. } | Outcome::Differs { .. } | Outcome::Surveyed { .. } => {
+                return None;
+            }
             Outcome::Range { .. } => {
                 "These commits cannot be told apart because some of them do not build or boot. Read \
                  the skips below; a fix-up patch that makes one of them build splits the range."

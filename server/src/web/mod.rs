@@ -13,6 +13,7 @@ mod format;
 mod job;
 mod log;
 mod place;
+mod survey;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -46,6 +47,8 @@ pub fn router() -> Router<App> {
         .route("/attempts/{id}", get(attempt::show))
         .route("/attempts/{id}/log/{name}", get(log::show))
         .route("/attempts/{id}/log/{name}/raw", get(log::raw))
+        .route("/surveys", get(survey::list))
+        .route("/surveys/{id}", get(survey::show))
         .route("/trees", get(place::trees))
         .route("/trees/{name}", get(place::tree))
         .route("/workers", get(place::workers))
