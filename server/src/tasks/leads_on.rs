@@ -76,6 +76,7 @@ async fn lead_on(app: &App, id: i64) -> anyhow::Result<()> {
     if picture.job.request.every_flip {
         next.extend(flips(&picture));
     }
+    next.extend(inside_of_release(app, &picture).await?);
     let mut checked = Vec::new();
     for Next { request, why } in next {
         match api::jobs::check(app, request).await {
@@ -119,6 +120,56 @@ async fn inside_of_merge(app: &App, picture: &Picture) -> anyhow::Result<Option<
             ..within(picture)
         },
     }))
+}
+
+/// The commits between two releases, when a release is the answer and a tree has the tags of both.
+async fn inside_of_release(app: &App, picture: &Picture) -> anyhow::Result<Vec<Next>> {
+    let Some(Outcome::Culprit { rev, .. }) = picture.job.outcome.as_deref() else {
+        return Ok(Vec::new());
+    };
+    let mut conn = app.pool.acquire().await?;
+    let tree = picture.job.tree_id;
+    let Some(new) = db::release::find(&mut conn, tree, rev).await? else {
+        return Ok(Vec::new());
+    };
+    let before = picture.sites.keys().take_while(|p| picture.rev(**p) != rev);
+    let Some(before) = before.last() else {
+        return Ok(Vec::new());
+    };
+    let Some(old) = db::release::find(&mut conn, tree, picture.rev(*before)).await? else {
+        return Ok(Vec::new());
+    };
+    let trees = db::tree::list(&mut conn).await?;
+    drop(conn);
+    let mut next = Vec::new();
+    for tree in trees {
+        let tag = |version: &str| format!("v{version}");
+        let (good, bad) = (tag(&old.version), tag(&new.version));
+        let good_rev = app.repos.resolve(&tree.name, &good).await;
+        let bad_rev = app.repos.resolve(&tree.name, &bad).await;
+        let (Ok(good_rev), Ok(bad_rev)) = (good_rev, bad_rev) else {
+            continue;
+        };
+        // Stable releases branch off: what both have in common is the older end then.
+        let base = app
+            .repos
+            .merge_base(&tree.name, &good_rev.rev, &bad_rev.rev);
+        let Some(base) = base.await? else {
+            continue;
+        };
+        next.push(Next {
+            why: format!("inside of {} in {}", new.version, tree.name),
+            request: NewJob {
+                good: vec![if base == good_rev.rev { good } else { base }],
+                bad,
+                tree: tree.name,
+                skip: Vec::new(),
+                only: Vec::new(),
+                ..within(picture)
+            },
+        });
+    }
+    Ok(next)
 }
 
 /// The same question of a part of the range.

@@ -6,7 +6,7 @@ pub mod leads_on;
 mod queue;
 pub mod releases;
 mod revert;
-mod surveys;
+pub mod surveys;
 mod weigh;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::db;
 use crate::repo::RepoError;
 use crate::state::App;
 
@@ -26,9 +27,28 @@ pub struct Revert {
 }
 
 impl Wanted {
+    async fn is_release(&self, app: &App) -> bool {
+        let asked = async {
+            let mut conn = app.pool.acquire().await?;
+            let Some(tree) = db::tree::find(&mut conn, &self.tree).await? else {
+                return Ok(None);
+            };
+            db::release::find(&mut conn, tree.id, &self.rev).await
+        };
+        // Without an answer git is asked, which finds out too.
+        matches!(asked.await, Ok(Some(_)))
+    }
+
     /// Asks git, and again when the failure is ours; what it says against the patch is the answer.
     pub async fn answer(self, app: &App) -> Revert {
         let mut tries = 0;
+        if self.is_release(app).await {
+            let why = "cannot be reverted: a release is many commits".to_owned();
+            return Revert {
+                rev: self.rev,
+                patch: Err(why),
+            };
+        }
         let patch = loop {
             tries += 1;
             let revert = app

@@ -296,7 +296,7 @@ impl FakeWorker<'_> {
     }
 
     /// Takes one lease, if there is one, and reports what the oracle says.
-    async fn step(&mut self, oracle: &impl Fn(&str, u64) -> Seen) {
+    pub async fn step(&mut self, oracle: &impl Fn(&str, u64) -> Seen) {
         if let Some(lease) = self.lease().await {
             if let (Work::Build(_), Some(list)) = (&lease.work, self.compiled) {
                 self.put(&lease, COMPILED, list.as_bytes()).await;

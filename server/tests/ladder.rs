@@ -1,0 +1,328 @@
+//! Releases of an archive: as commits of a mirror, fetched when wanted, searched like any others.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::{Seen, TestServer, git};
+use firstbad_api::job::{Job, Outcome};
+use firstbad_api::lease::Work;
+use firstbad_server::db;
+use firstbad_server::ladder::{File, Kind, Release};
+use firstbad_server::repo::Described;
+use serde_json::json;
+
+fn release(version: &str, kind: Kind) -> Release {
+    Release {
+        version: version.to_owned(),
+        kind,
+        files: vec![File {
+            package: "linux".to_owned(),
+            version: format!("{version}-1"),
+            bytes: 1,
+            sha256: format!("sum of {version} {kind:?}"),
+        }],
+    }
+}
+
+/// An archive of a kernel's source: `linux-VERSION/…`.
+fn archive(dir: &Path, version: &str) -> std::path::PathBuf {
+    let top = dir.join(format!("linux-{version}"));
+    std::fs::create_dir_all(top.join("scripts")).unwrap();
+    std::fs::write(top.join("Makefile"), format!("VERSION = {version}\n")).unwrap();
+    let script = top.join("scripts/run.sh");
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink("../Makefile", top.join("scripts/link")).unwrap();
+    let file = dir.join(format!("linux_{version}.orig.tar.xz"));
+    let made = Command::new("tar")
+        .args(["--create", "--xz", "--file"])
+        .arg(&file)
+        .arg("--directory")
+        .arg(dir)
+        .arg(top.file_name().unwrap())
+        .status()
+        .expect("tar: apt-get install tar xz-utils");
+    assert!(made.success());
+    file
+}
+
+/// A tree of releases, as if an archive had them.
+async fn ladder(server: &TestServer, releases: &[Release]) -> Vec<Described> {
+    let repos = &server.app.repos;
+    let described = repos.write_releases("deb", releases).await.unwrap();
+    let mut conn = server.app.pool.acquire().await.unwrap();
+    let id = db::tree::insert(&mut conn, "deb", "debian:sid", 1)
+        .await
+        .unwrap();
+    db::release::describe(&mut conn, id.unwrap(), &described)
+        .await
+        .unwrap();
+    described
+}
+
+/// Does what the task does that fetches what is wanted, but for the archive; the answer counts.
+async fn fetch(server: &TestServer) -> usize {
+    let mut conn = server.app.pool.acquire().await.unwrap();
+    let mut fetched = 0;
+    while let Some(row) = db::release::wanted(&mut conn, 3).await.unwrap() {
+        let repos = &server.app.repos;
+        let release = repos.described_release("deb", &row.rev).await.unwrap();
+        let files = match release.kind {
+            Kind::Source => vec![archive(server.dir.path(), &row.version)],
+            Kind::Packaged => {
+                let file = server.dir.path().join(format!("linux_{}.deb", row.version));
+                std::fs::write(&file, "a package").unwrap();
+                vec![file]
+            }
+        };
+        let made = repos.hold_release("deb", &release, files).await.unwrap();
+        db::release::made(&mut conn, &row, &made).await.unwrap();
+        fetched += 1;
+    }
+    fetched
+}
+
+/// Works until all jobs have ended, fetching what they want.
+async fn finish(server: &TestServer, job: i64, oracle: impl Fn(&str, u64) -> Seen) -> Job {
+    let mut worker = server.register().await;
+    for _ in 0..100 {
+        firstbad_server::tasks::advance_jobs::tick(&server.app)
+            .await
+            .unwrap();
+        let now = server.job(job).await;
+        if now.outcome.is_some() {
+            return now;
+        }
+        fetch(server).await;
+        worker.step(&oracle).await;
+    }
+    panic!("{:#?}", server.job(job).await);
+}
+
+#[tokio::test]
+async fn releases_are_lines_of_commits_and_writing_them_again_changes_nothing() {
+    let server = TestServer::start().await;
+    let releases = [
+        release("6.18.5", Kind::Packaged),
+        release("6.18.5", Kind::Source),
+        release("6.18.15", Kind::Source),
+        release("7.2", Kind::Packaged),
+    ];
+    let first = ladder(&server, &releases).await;
+    let again = server
+        .app
+        .repos
+        .write_releases("deb", &releases)
+        .await
+        .unwrap();
+    assert_eq!(first, again);
+    let mirror = server.app.repos.path("deb");
+    assert_eq!(
+        git(&mirror, &["tag", "--sort=version:refname"])
+            .lines()
+            .collect::<Vec<_>>(),
+        [
+            "6.18.5",
+            "6.18.15",
+            "7.2",
+            "packaged/6.18.5",
+            "packaged/7.2",
+            "source/6.18.5",
+            "source/6.18.15"
+        ]
+    );
+    let line = |tag: &str| git(&mirror, &["log", "--format=%s", tag]);
+    assert_eq!(
+        line("7.2"),
+        "Linux 7.2 (as Debian packages it)\nLinux 6.18.15 (as source)\n\
+         Linux 6.18.5 (as Debian packages it)"
+    );
+    assert_eq!(
+        line("source/6.18.15"),
+        "Linux 6.18.15 (as source)\nLinux 6.18.5 (as source)"
+    );
+    // What the archive drops is no longer offered.
+    let fewer = &releases[..3];
+    server.app.repos.write_releases("deb", fewer).await.unwrap();
+    assert!(!git(&mirror, &["tag"]).contains("7.2"));
+}
+
+#[tokio::test]
+async fn a_source_archive_becomes_a_commit_with_its_files() {
+    let server = TestServer::start().await;
+    let releases = [release("6.18.5", Kind::Source)];
+    ladder(&server, &releases).await;
+    let repos = &server.app.repos;
+    assert_eq!(repos.held_release("deb", &releases[0]).await.unwrap(), None);
+    let file = archive(server.dir.path(), "6.18.5");
+    let made = repos
+        .hold_release("deb", &releases[0], vec![file])
+        .await
+        .unwrap();
+    assert_eq!(
+        repos.held_release("deb", &releases[0]).await.unwrap(),
+        Some(made.clone())
+    );
+    let listed = git(&repos.path("deb"), &["ls-tree", "-r", &made]);
+    let modes: Vec<(&str, &str)> = listed
+        .lines()
+        .map(|l| (l.split(' ').next().unwrap(), l.split('\t').nth(1).unwrap()))
+        .collect();
+    assert_eq!(
+        modes,
+        [
+            ("100644", "Makefile"),
+            ("120000", "scripts/link"),
+            ("100755", "scripts/run.sh")
+        ]
+    );
+    let broken = server.dir.path().join("broken.tar.xz");
+    std::fs::write(&broken, "no archive").unwrap();
+    let other = release("6.18.9", Kind::Source);
+    let refused = repos.hold_release("deb", &other, vec![broken]).await;
+    assert!(refused.is_err());
+    assert_eq!(repos.held_release("deb", &other).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn only_what_is_tested_is_fetched_and_one_that_is_gone_is_skipped() {
+    let server = TestServer::start().await;
+    let releases: Vec<Release> = (1..=16)
+        .map(|n| release(&format!("7.0.{n}"), Kind::Packaged))
+        .collect();
+    let described = ladder(&server, &releases).await;
+    let version = |n: usize| format!("7.0.{n}");
+    let mut conn = server.app.pool.acquire().await.unwrap();
+    // The archive lists 7.0.9 and does not have it any more.
+    let gone = described
+        .iter()
+        .find(|d| d.release.version == version(9))
+        .unwrap();
+    let id = db::tree::find(&mut conn, "deb").await.unwrap().unwrap().id;
+    for _ in 0..3 {
+        let row = db::release::find(&mut conn, id, &gone.rev)
+            .await
+            .unwrap()
+            .unwrap();
+        db::release::failed(&mut conn, &row, "404 Not Found")
+            .await
+            .unwrap();
+    }
+    drop(conn);
+    let body =
+        json!({ "tree": "deb", "good": ["7.0.1"], "bad": "7.0.16", "suite": "btrfs/direct-io" });
+    let id = server.submit(&body).await;
+    let fails_from = 11;
+    let mirror = server.app.repos.path("deb");
+    let subject = |rev: &str| git(&mirror, &["log", "-1", "--format=%s", rev]);
+    let job = finish(&server, id, |rev, _| {
+        let version = subject(rev);
+        let n: usize = version.rsplit('.').next().unwrap().parse().unwrap();
+        if n >= fails_from {
+            Seen::Fails
+        } else {
+            Seen::Clean
+        }
+    })
+    .await;
+    match &job.outcome {
+        Some(Outcome::Culprit {
+            subject, checks, ..
+        }) => {
+            assert_eq!(subject, "Linux 7.0.11 (as Debian packages it)");
+            let revert = checks
+                .iter()
+                .find(|c| c.name.starts_with("revert"))
+                .unwrap();
+            assert!(
+                !revert.made && revert.detail.contains("many commits"),
+                "{revert:?}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let held = git(
+        &mirror,
+        &["for-each-ref", "--format=x", "refs/firstbad/release"],
+    );
+    assert!((4..=9).contains(&held.lines().count()), "{held}");
+    if let Some(skipped) = job.candidates.iter().find(|c| c.rev == gone.rev) {
+        assert_eq!(skipped.verdict, "skip");
+        assert!(skipped.why.contains("404"), "{skipped:?}");
+    }
+}
+
+#[tokio::test]
+async fn packages_are_unpacked_by_the_worker_and_the_search_goes_on_inside_the_guilty_release() {
+    let server = TestServer::start().await;
+    let releases = [
+        release("7.0.1", Kind::Packaged),
+        release("7.0.2", Kind::Packaged),
+        release("7.0.3", Kind::Packaged),
+    ];
+    ladder(&server, &releases).await;
+    let revs = server.tree("stable", 6).await;
+    let repo = server.dir.path().join("stable");
+    for (tag, at) in [("v7.0.1", 0), ("v7.0.2", 2), ("v7.0.3", 5)] {
+        git(&repo, &["tag", tag, &revs[at]]);
+    }
+    server.post("/trees/stable/fetch", &json!({})).await;
+    let body =
+        json!({ "tree": "deb", "good": ["7.0.1"], "bad": "7.0.3", "suite": "btrfs/direct-io" });
+    let id = server.submit(&body).await;
+    let mut worker = server.register().await;
+    firstbad_server::tasks::advance_jobs::tick(&server.app)
+        .await
+        .unwrap();
+    assert!(worker.lease().await.is_none(), "nothing is here yet");
+    assert!(fetch(&server).await >= 1);
+    firstbad_server::tasks::advance_jobs::tick(&server.app)
+        .await
+        .unwrap();
+    let lease = worker.lease().await.unwrap();
+    let Work::Build(work) = &lease.work else {
+        panic!("{lease:?}");
+    };
+    assert!(
+        work.packaged
+            .as_ref()
+            .unwrap()
+            .modules
+            .contains(&"btrfs".to_owned())
+    );
+    let mirror = server.app.repos.path("deb");
+    let files = git(&mirror, &["ls-tree", "-r", "--name-only", &work.rev]);
+    assert!(files.starts_with("packages/linux_7.0."), "{files}");
+    let released = firstbad_api::observation::Finish::Released;
+    worker.finish(&lease, released).await;
+
+    let subject = |rev: &str| match revs.iter().position(|r| r == rev) {
+        Some(at) => at,
+        None if rev == common::REVERTED => 0,
+        None => match git(&mirror, &["log", "-1", "--format=%s", rev]).as_str() {
+            "Linux 7.0.3" => 5,
+            _ => 0,
+        },
+    };
+    let oracle = |rev: &str, _: u64| {
+        if subject(rev) >= 4 {
+            Seen::Fails
+        } else {
+            Seen::Clean
+        }
+    };
+    finish(&server, id, oracle).await;
+    worker.work_all(oracle).await;
+    let job = server.job(id).await;
+    let [inside] = job.further.as_slice() else {
+        panic!("{:?}", job.further);
+    };
+    assert_eq!(inside.why, "inside of 7.0.3 in stable");
+    match server.job(inside.id).await.outcome {
+        Some(Outcome::Culprit { rev, .. }) => assert_eq!(rev, revs[4]),
+        other => panic!("{other:?}"),
+    }
+}
