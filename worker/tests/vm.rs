@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use firstbad_api::lease::{RunMode, TestWork, VmShape};
 use firstbad_api::observation::{BootOutcome, CaseStatus, CrashKind, RunEnd, TestObservation};
-use firstbad_api::suite::{CaseSpec, SuiteBundle, SuiteFile, SuiteSpec};
+use firstbad_api::suite::{CaseSpec, FileKind, Patterns, SuiteBundle, SuiteFile, SuiteSpec};
 use firstbad_worker::error::InfraError;
 use firstbad_worker::sandbox::Sandbox;
 use firstbad_worker::vm::{self, Accel, Progress, Recorded, RunResult, Vm, VmConfig, run_test};
@@ -123,6 +123,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
                 about: "A script.".to_owned(),
                 script: format!("{name}.sh"),
                 timeout_s: 60,
+                patterns: Patterns::default(),
             })
             .collect(),
     };
@@ -131,6 +132,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
         .map(|(name, script)| SuiteFile {
             path: format!("{name}.sh"),
             content: (*script).to_owned(),
+            kind: FileKind::Text,
         })
         .collect();
     bundle(spec, files)
@@ -160,6 +162,7 @@ fn shipped(name: &str) -> SuiteBundle {
                 files.push(SuiteFile {
                     path: format!("{inside}{name}"),
                     content: std::fs::read_to_string(entry.path()).unwrap(),
+                    kind: FileKind::Text,
                 });
             }
         }

@@ -113,6 +113,9 @@ impl<'a> AttemptPage<'a> {
         match end {
             RunEnd::PowerOff => "Powered off in order after the last case.",
             RunEnd::SilentReboot => "Rebooted or powered off without a word.",
+            RunEnd::Stopped => {
+                "A program in the machine rebooted it or switched it off before the last case ended."
+            }
             RunEnd::Panic => "Panicked.",
             RunEnd::Hang => "Hung: no byte on either port for the silence limit.",
             RunEnd::Deadline => "Still running at the deadline; stopped from outside.",
