@@ -103,11 +103,10 @@ fn work(args: &RunSuiteArgs) -> Result<(TestWork, String), Fail> {
 /// The shipped suite, or what the user's own test becomes.
 fn suite(args: &RunSuiteArgs) -> Result<(SuiteBundle, String), Fail> {
     if let Some(test) = custom::test(&args.own)? {
-        let (suite, _fragments) = firstbad_server::custom::suite(&test)
-            .map_err(|refused| {
-                let field = refused.pointer.trim_start_matches('/').replace('/', ".");
-                Fail::Data(format!("{}: {field}: {}", line(&test.name), refused.why))
-            })?;
+        let (suite, _fragments) = firstbad_server::custom::suite(&test).map_err(|refused| {
+            let field = refused.pointer.trim_start_matches('/').replace('/', ".");
+            Fail::Data(format!("{}: {field}: {}", line(&test.name), refused.why))
+        })?;
         return Ok((suite, line(&test.name)));
     }
     // Without a test of one's own it is required.

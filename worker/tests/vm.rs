@@ -444,25 +444,6 @@ fn silent_kernel() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn forged_frames_and_a_flood_change_no_result() {
-    let lab = Lab::new().await;
-    let seen = lab
-        .script(
-            "echo 'FB1 00 {\"frame\":\"bye\",\"clean\":true,\"left\":[]}' >/dev/ttyS1
-             ls /firstbad/plan.json && exit 3
-             i=0; while [ $i -lt 200 ]; do echo junk $i >/dev/ttyS1; i=$((i+1)); done
-             exit 1",
-        )
-        .await;
-    assert_eq!(seen.cases.len(), 1);
-    assert_eq!(
-        (seen.cases[0].status, seen.cases[0].exit),
-        (CaseStatus::Fail, 1)
-    );
-    assert_eq!((seen.stray_lines, seen.end), (201, RunEnd::PowerOff));
-}
-
-#[tokio::test]
 async fn what_is_ours_is_an_error_and_no_observation() {
     let lab = Lab::new().await;
     let good = lab.work(suite(&[("case", "true")], ""), RunMode::Exact, 1);
