@@ -4,7 +4,8 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::observation::{
-    BootOutcome, BuildObservation, CaseStatus, CrashKind, RunEnd, RunInputs, TestObservation,
+    BootOutcome, BuildObservation, CaseResult, CaseStatus, CrashKind, RunEnd, RunInputs,
+    TestObservation,
 };
 use serde::Deserialize;
 
@@ -70,6 +71,12 @@ impl<'a> AttemptPage<'a> {
 
     fn is_failure(&self, status: &CaseStatus) -> bool {
         !matches!(status, CaseStatus::Pass | CaseStatus::Skip)
+    }
+
+    /// Why a case says nothing about the kernel.
+    fn no_answer(&self, case: &CaseResult) -> Option<String> {
+        let says_nothing = matches!(case.status, CaseStatus::Skip | CaseStatus::Broken);
+        says_nothing.then(|| crate::judge::no_answer(case))
     }
 
     fn longest_ms(&self) -> i64 {
