@@ -27,6 +27,9 @@ pub struct GuestCase {
     /// Absolute path of the script in the guest.
     pub script: String,
     pub timeout_s: u64,
+    /// Not for the guest: whoever reads its ports looks for these.
+    #[serde(default, skip_serializing_if = "crate::suite::Patterns::is_empty")]
+    pub patterns: crate::suite::Patterns,
 }
 
 /// A report from PID 1.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::custom::CustomTest;
 use crate::lease::{ConfigBase, RunMode};
 
 /// `POST /api/v1/jobs`. Header `Idempotency-Key` optional.
@@ -15,8 +16,11 @@ pub struct NewJob {
     pub bad: String,
     #[serde(default)]
     pub find: Find,
-    /// `area/name`.
+    /// `area/name`, or `custom` for a test of one's own.
     pub suite: String,
+    // Absent without one: the digests of requests made before must stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomTest>,
     /// Cases of the suite; empty = all.
     #[serde(default)]
     pub cases: Vec<String>,

@@ -65,6 +65,21 @@ pub const SERIES_MAILS: usize = 256;
 pub const CONFIGS_BYTES: usize = 1 << 30;
 /// Kernel configuration supplied by a user, bytes.
 pub const CONFIG_BYTES: usize = 512 << 10;
+/// Script or C source that a user brings, bytes.
+pub const CUSTOM_TEXT_BYTES: usize = 256 << 10;
+/// Static program that a user brings, bytes.
+pub const CUSTOM_PROGRAM_BYTES: usize = 2 << 20;
+/// Guest memory of a user's own test, MiB: least and most.
+pub const CUSTOM_MEMORY_MIB: (u32, u32) = (256, 4096);
+/// Guest time of a user's own test, seconds, most: a busy guest in exact mode takes several times
+/// as long by the clock, and must end before [`TEST_DEADLINE_S`].
+pub const CUSTOM_TIMEOUT_S: u64 = 300;
+/// A pattern on a test's lines, bytes.
+pub const PATTERN_BYTES: usize = 1000;
+/// A compiled pattern, bytes of memory.
+pub const PATTERN_MEMORY: usize = 1 << 20;
+/// Time to compile a user's C source, wall seconds.
+pub const COMPILE_DEADLINE_S: u64 = 120;
 /// Infrastructure failures of one attempt before it is held.
 pub const INFRA_RETRIES: i32 = 3;
 /// Lost leases of one attempt before it is held.

@@ -39,6 +39,9 @@ pub struct CaseResult {
     /// KTAP sub-results: passed, failed, skipped.
     #[serde(default)]
     pub ktap: Option<[u32; 3]>,
+    /// What a pattern of the case found or missed, when that decided the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
     /// The last lines the case printed, at most 4 KiB.
     #[serde(default)]
     pub tail: String,
@@ -144,6 +147,8 @@ pub enum RunEnd {
     PowerOff,
     /// The guest rebooted or powered off without bye.
     SilentReboot,
+    /// A program in the guest, not PID 1, made it reboot or power off: the kernel's log says so.
+    Stopped,
     Panic,
     /// No byte on either port for the silence limit.
     Hang,

@@ -39,6 +39,27 @@ pub struct CaseSpec {
     /// Guest seconds (virtual in exact mode).
     #[serde(default = "default_timeout_s")]
     pub timeout_s: u64,
+    /// What its lines say besides its exit code.
+    #[serde(default, skip_serializing_if = "Patterns::is_empty")]
+    pub patterns: Patterns,
+}
+
+/// Regular expressions on the lines that a case prints and that the kernel logs meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patterns {
+    /// The case failed if a line matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_when: Option<String>,
+    /// The case failed unless a line matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes_when: Option<String>,
+}
+
+impl Patterns {
+    pub fn is_empty(&self) -> bool {
+        *self == Patterns::default()
+    }
 }
 
 fn default_timeout_s() -> u64 {
@@ -51,6 +72,27 @@ pub struct SuiteFile {
     /// Relative path without `..`.
     pub path: String,
     pub content: String,
+    #[serde(default, skip_serializing_if = "FileKind::is_text")]
+    pub kind: FileKind,
+}
+
+/// What a file's content is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// The file itself.
+    #[default]
+    Text,
+    /// The file in base64.
+    Base64,
+    /// A C source; the file is what the worker compiles from it.
+    C,
+}
+
+impl FileKind {
+    fn is_text(&self) -> bool {
+        *self == FileKind::Text
+    }
 }
 
 /// A suite as sent with a lease: everything the guest needs besides host programs.

@@ -225,8 +225,10 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["good", "bad", "paths", "first_parent"])]
     pub bisect_log: Option<PathBuf>,
     /// `area/name` of the suite to run.
-    #[arg(long)]
-    pub suite: String,
+    #[arg(long, required_unless_present = "own", conflicts_with = "own")]
+    pub suite: Option<String>,
+    #[command(flatten)]
+    pub own: crate::custom::Own,
     /// Only these cases of the suite.
     #[arg(long = "case", num_args = 1.., value_name = "CASE")]
     pub cases: Vec<String>,
@@ -355,7 +357,10 @@ pub struct ReplayArgs {
 #[derive(Debug, Args)]
 pub struct RunSuiteArgs {
     /// `area/name` of the suite.
-    pub suite: String,
+    #[arg(required_unless_present = "own", conflicts_with = "own")]
+    pub suite: Option<String>,
+    #[command(flatten)]
+    pub own: crate::custom::Own,
     /// The kernel: a bzImage with the suite's configuration built in.
     #[arg(long, value_name = "BZIMAGE")]
     pub kernel: PathBuf,
@@ -508,7 +513,7 @@ mod tests {
         let Command::RunSuite(args) = parse(line).unwrap().command else {
             panic!("not run-suite");
         };
-        assert_eq!((args.suite.as_str(), args.seed), ("btrfs/smoke", 1));
+        assert_eq!((args.suite.as_deref(), args.seed), (Some("btrfs/smoke"), 1));
         assert_eq!(args.cases, ["x", "y"]);
         assert!(parse("firstbad run-suite btrfs/smoke").is_err());
         assert!(parse("firstbad run-suite --kernel b --vcpus 0 btrfs/smoke").is_err());

@@ -7,10 +7,15 @@ use crate::fail::Fail;
 
 /// The text of a file of at most `limit` bytes.
 pub fn text(path: &Path, limit: usize) -> Result<String, Fail> {
+    is_text(&path.display().to_string(), bytes(path, limit)?)
+}
+
+/// A file of at most `limit` bytes.
+pub fn bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Fail> {
     let shown = path.display().to_string();
     let bytes =
         std::fs::read(path).map_err(|e| Fail::NoInput(format!("cannot read {shown}: {e}")))?;
-    checked(&shown, bytes, limit)
+    bounded(&shown, bytes, limit)
 }
 
 /// The text of standard input, of at most `limit` bytes.
@@ -21,16 +26,21 @@ pub fn standard(limit: usize) -> Result<String, Fail> {
         .take(limit as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| Fail::NoInput(format!("cannot read standard input: {e}")))?;
-    checked("standard input", bytes, limit)
+    let shown = "standard input";
+    is_text(shown, bounded(shown, bytes, limit)?)
 }
 
-fn checked(shown: &str, bytes: Vec<u8>, limit: usize) -> Result<String, Fail> {
+fn bounded(shown: &str, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Fail> {
     if bytes.len() > limit {
         return Err(Fail::Data(format!(
             "{shown} has {} bytes, at most {limit} are allowed",
             bytes.len()
         )));
     }
+    Ok(bytes)
+}
+
+fn is_text(shown: &str, bytes: Vec<u8>) -> Result<String, Fail> {
     String::from_utf8(bytes).map_err(|_| Fail::Data(format!("{shown} is not UTF-8 text")))
 }
 

@@ -10,6 +10,7 @@ use firstbad_api::lease::{RunMode, TestWork, VmShape};
 use firstbad_api::observation::{
     BootOutcome, CaseResult, CaseStatus, Metric, RunEnd, TestObservation,
 };
+use firstbad_api::suite::SuiteBundle;
 use firstbad_server::suites::Suites;
 use firstbad_worker::sandbox::Sandbox;
 use firstbad_worker::vm::{self, Accel, Vm, VmConfig};
@@ -18,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Mode, RunSuiteArgs};
-use crate::daemon;
 use crate::fail::{Done, Fail};
 use crate::text::{self, line};
+use crate::{custom, daemon};
 
 /// Every case passed.
 const GOOD: u8 = 0;
@@ -44,7 +45,7 @@ pub async fn run(args: &RunSuiteArgs) -> Done {
 }
 
 async fn attempt(args: &RunSuiteArgs) -> Done {
-    let work = work(args)?;
+    let (work, name) = work(args)?;
     let place = Place::new(args.dir.as_deref())?;
     let machine = machine(args.guest_dir.as_deref(), &place.dir, args.mode).await?;
     let (steps, _nobody) = mpsc::channel(1);
@@ -62,35 +63,26 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
     if args.json {
         println!("{json}");
     } else {
-        print!("{}", describe(&work.suite.spec.name, &seen));
+        print!("{}", describe(&name, &seen));
     }
     Ok(verdict(&seen))
 }
 
-/// What a lease would have asked for.
-fn work(args: &RunSuiteArgs) -> Result<TestWork, Fail> {
-    let suites = Suites::load().map_err(Fail::Infrastructure)?;
-    let (suite, _fragments) = suites.get(&args.suite).ok_or_else(|| {
-        let names: Vec<&str> = suites.names().collect();
-        Fail::Usage(format!(
-            "there is no suite {}; there are: {}",
-            line(&args.suite),
-            names.join(", ")
-        ))
-    })?;
+/// What a lease would have asked for, and what people call it.
+fn work(args: &RunSuiteArgs) -> Result<(TestWork, String), Fail> {
+    let (suite, name) = suite(args)?;
     let known = |name: &&String| !suite.spec.case.iter().any(|c| c.name == **name);
-    if let Some(name) = args.cases.iter().find(known) {
+    if let Some(case) = args.cases.iter().find(known) {
         let names: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
         return Err(Fail::Usage(format!(
-            "{} has no case {}; it has: {}",
-            args.suite,
-            line(name),
+            "{name} has no case {}; it has: {}",
+            line(case),
             names.join(", ")
         )));
     }
     let image = std::fs::read(&args.kernel)
         .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", args.kernel.display())))?;
-    Ok(TestWork {
+    let work = TestWork {
         archives: Vec::new(),
         image_sha256: hex::encode(Sha256::digest(&image)),
         cases: args.cases.clone(),
@@ -102,10 +94,34 @@ fn work(args: &RunSuiteArgs) -> Result<TestWork, Fail> {
             vcpus: args.vcpus,
             memory_mib: suite.spec.memory_mib,
         },
-        suite: suite.clone(),
+        suite,
         seed: args.seed,
         deadline_s: args.deadline,
-    })
+    };
+    Ok((work, name))
+}
+
+/// The shipped suite, or what the user's own test becomes.
+fn suite(args: &RunSuiteArgs) -> Result<(SuiteBundle, String), Fail> {
+    if let Some(test) = custom::test(&args.own)? {
+        let (suite, _fragments) = firstbad_server::custom::suite(&test).map_err(|refused| {
+            let field = refused.pointer.trim_start_matches('/').replace('/', ".");
+            Fail::Data(format!("{}: {field}: {}", line(&test.name), refused.why))
+        })?;
+        return Ok((suite, line(&test.name)));
+    }
+    // Without a test of one's own it is required.
+    let name = args.suite.as_deref().unwrap_or_default();
+    let suites = Suites::load().map_err(Fail::Infrastructure)?;
+    let (suite, _fragments) = suites.get(name).ok_or_else(|| {
+        let names: Vec<&str> = suites.names().collect();
+        Fail::Usage(format!(
+            "there is no suite {}; there are: {}",
+            line(name),
+            names.join(", ")
+        ))
+    })?;
+    Ok((suite.clone(), name.to_owned()))
 }
 
 /// The directory of a run: the user's, or one that goes with the run.
@@ -161,12 +177,13 @@ fn verdict(seen: &TestObservation) -> u8 {
     if seen.boot != BootOutcome::Up {
         return SKIP;
     }
-    let stopped = !matches!(seen.end, RunEnd::PowerOff | RunEnd::Deadline);
+    let tests_fault = matches!(seen.end, RunEnd::Stopped | RunEnd::Deadline);
+    let stopped = !tests_fault && seen.end != RunEnd::PowerOff;
     if stopped || !seen.crashes.is_empty() || of(&[CaseStatus::Fail, CaseStatus::Timeout]) {
         return BAD;
     }
     let unusable = of(&[CaseStatus::Skip, CaseStatus::Broken]);
-    if unusable || seen.cases.is_empty() || seen.end == RunEnd::Deadline {
+    if unusable || seen.cases.is_empty() || tests_fault {
         return SKIP;
     }
     GOOD
@@ -187,6 +204,12 @@ pub fn describe(suite: &str, seen: &TestObservation) -> String {
             text::millis(i64::try_from(case.duration_ms).unwrap_or(i64::MAX))
         );
         out.extend(case.metrics.iter().map(metric));
+        if let Some(pattern) = &case.pattern {
+            out += &format!("    {}\n", line(pattern));
+        }
+        if matches!(case.status, CaseStatus::Skip | CaseStatus::Broken) {
+            out += &format!("    {}\n", line(&firstbad_server::judge::no_answer(case)));
+        }
         if !matches!(case.status, CaseStatus::Pass) {
             out += &said(case);
         }
@@ -261,6 +284,7 @@ mod tests {
                     duration_ms: 1,
                     metrics: vec![],
                     ktap: None,
+                    pattern: None,
                     tail: "said\u{7}".to_owned(),
                     dmesg: vec![],
                 })
@@ -316,6 +340,7 @@ mod tests {
             (RunEnd::Panic, BAD),
             (RunEnd::SilentReboot, BAD),
             (RunEnd::Deadline, SKIP),
+            (RunEnd::Stopped, SKIP),
         ] {
             let mut stopped = seen(&[Pass]);
             stopped.end = end;

@@ -196,7 +196,7 @@ pub fn jobs(jobs: &[Job]) -> String {
             job.id.to_string(),
             line(&job.state),
             line(&job.request.tree),
-            line(&job.request.suite),
+            line(crate::custom::name(&job.request)),
             text::cut(&line(&job.sentence), 100),
         ]
     });

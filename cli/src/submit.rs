@@ -1,5 +1,6 @@
 //! `submit`: from the command line to a job request.
 
+use firstbad_api::custom::NAME;
 use firstbad_api::job::{self, Created, JobConfig, NewJob, Range, Signal};
 use firstbad_api::lease::{ConfigBase, RunMode};
 use firstbad_api::limits;
@@ -8,13 +9,13 @@ use crate::args::{Base, Common, Find, Mode, SubmitArgs};
 use crate::bisect_log::{self, Stands};
 use crate::client::Client;
 use crate::fail::{Done, Fail};
-use crate::{input, show, watch, written};
+use crate::{custom, input, show, watch, written};
 
 /// Sends the request; with `--wait` follows the job and ends as it ends.
 pub async fn run(common: &Common, args: &SubmitArgs) -> Done {
     let mut body = request(args)?;
     let client = Client::new(common, None)?;
-    if let Some(written) = written::write(&client, args).await? {
+    if let Some(written) = written::write(&client, args, custom::name(&body)).await? {
         written.put_into(&mut body);
         if !args.json {
             println!("{}", written.lines());
@@ -86,7 +87,8 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
             Find::Regression => job::Find::Regression,
             Find::Fix => job::Find::Fix,
         },
-        suite: args.suite.clone(),
+        suite: args.suite.clone().unwrap_or(NAME.to_owned()),
+        custom: custom::test(&args.own)?,
         cases: args.cases.clone(),
         signal: signal(args),
         config: JobConfig {

@@ -45,8 +45,12 @@ pub struct Written {
     title: String,
 }
 
-/// Asks the server to write what the command line wants written.
-pub async fn write(client: &Client, args: &SubmitArgs) -> Result<Option<Written>, Fail> {
+/// Asks the server to write what the command line wants written; `test` is what will be run.
+pub async fn write(
+    client: &Client,
+    args: &SubmitArgs,
+    test: &str,
+) -> Result<Option<Written>, Fail> {
     let asked = &args.written;
     // Each of the files requires it.
     let at = asked.at.clone().unwrap_or_default();
@@ -63,8 +67,8 @@ pub async fn write(client: &Client, args: &SubmitArgs) -> Result<Option<Written>
         let history: History = client.post(&path("series"), &body, &[]).await?;
         let last = history.commits.last().map_or("", |c| c.subject.as_str());
         let title = match history.commits.len() {
-            1 => format!("{} with \"{last}\" on {at}", args.suite),
-            n => format!("{} in {n} patches on {at}, up to \"{last}\"", args.suite),
+            1 => format!("{test} with \"{last}\" on {at}"),
+            n => format!("{test} in {n} patches on {at}, up to \"{last}\""),
         };
         return Ok(Some(Written {
             history,
@@ -85,10 +89,7 @@ pub async fn write(client: &Client, args: &SubmitArgs) -> Result<Option<Written>
     Ok(Some(Written {
         history,
         base: Some(ConfigBase::Tree(CONFIG_PATH.to_owned())),
-        title: format!(
-            "{} between two configurations of {at}, {n} steps apart",
-            args.suite
-        ),
+        title: format!("{test} between two configurations of {at}, {n} steps apart"),
     }))
 }
 

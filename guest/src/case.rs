@@ -82,6 +82,7 @@ pub fn run(case: &GuestCase, seed: u64) -> Result<CaseResult, String> {
         duration_ms,
         metrics: std::mem::take(&mut output.metrics),
         ktap,
+        pattern: None,
         tail,
         dmesg: watch.finish(),
     })

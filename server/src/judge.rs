@@ -8,7 +8,10 @@
 use std::collections::BTreeSet;
 
 use firstbad_api::job::Signal;
-use firstbad_api::observation::{BootOutcome, CaseStatus, RunEnd, TestObservation};
+use firstbad_api::observation::{BootOutcome, CaseResult, CaseStatus, RunEnd, TestObservation};
+
+/// Characters told of the last line that a case printed.
+const LAST_WORDS: usize = 200;
 
 /// What one run says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +34,7 @@ impl Reference {
     pub fn learn<'a>(runs: impl Iterator<Item = &'a TestObservation>) -> Reference {
         let mut reference = Reference::default();
         for run in runs {
-            reference.cases.extend(failing(run).map(str::to_owned));
+            reference.cases.extend(failing(run).map(|c| c.case.clone()));
             reference
                 .titles
                 .extend(run.crashes.iter().map(|c| c.title.clone()));
@@ -40,11 +43,10 @@ impl Reference {
     }
 }
 
-fn failing(run: &TestObservation) -> impl Iterator<Item = &str> {
+fn failing(run: &TestObservation) -> impl Iterator<Item = &CaseResult> {
     run.cases
         .iter()
         .filter(|c| matches!(c.status, CaseStatus::Fail | CaseStatus::Timeout))
-        .map(|c| c.case.as_str())
 }
 
 /// Judges one run. `reference` is `None` for runs at the end that should show the behaviour; the
@@ -60,16 +62,28 @@ pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservati
             let titles = BTreeSet::new();
             compare(&Reference { cases, titles }, run)
         }
-        Signal::Crash { title } => match run
-            .crashes
-            .iter()
-            .find(|c| c.title.contains(title.as_str()))
-        {
-            Some(crash) => Raw::Present(crash.title.clone()),
-            None => without_crash(run),
-        },
+        Signal::Crash { title } => crash(title, reference, run),
         Signal::Metric { name, threshold } => return metric(name, *threshold, run),
     })
+}
+
+/// A crash whose title holds `title`. Once the end that shows the behaviour has given such titles,
+/// only these count, and only the very one that was asked for if it is among them.
+fn crash(title: &str, reference: Option<&Reference>, run: &TestObservation) -> Raw {
+    let titles = reference.into_iter().flat_map(|r| &r.titles);
+    let known: Vec<&str> = titles
+        .map(String::as_str)
+        .filter(|t| t.contains(title))
+        .collect();
+    let wanted = |seen: &str| match known.as_slice() {
+        [] => seen.contains(title),
+        known if known.contains(&title) => seen == title,
+        known => known.contains(&seen),
+    };
+    match run.crashes.iter().find(|c| wanted(&c.title)) {
+        Some(crash) => Raw::Present(crash.title.clone()),
+        None => without_crash(run),
+    }
 }
 
 /// The functions in the call traces of a run's crashes, the innermost first, at most `most`.
@@ -127,14 +141,49 @@ fn metric(name: &str, threshold: Option<f64>, run: &TestObservation) -> Option<R
 }
 
 fn first_look(run: &TestObservation) -> Raw {
-    let cases: Vec<&str> = failing(run).collect();
     if let Some(crash) = run.crashes.first() {
         return Raw::Present(crash.title.clone());
     }
-    if !cases.is_empty() {
-        return Raw::Present(format!("{} failed", cases.join(", ")));
+    let failed: Vec<&CaseResult> = failing(run).collect();
+    match failed.as_slice() {
+        [] => without_crash(run),
+        [one] => Raw::Present(how_it_failed(one)),
+        more => {
+            let names: Vec<&str> = more.iter().map(|c| c.case.as_str()).collect();
+            Raw::Present(format!("{} failed", names.join(", ")))
+        }
     }
-    without_crash(run)
+}
+
+fn how_it_failed(case: &CaseResult) -> String {
+    match (&case.pattern, case.status) {
+        (Some(pattern), _) => format!("{} failed: {pattern}", case.case),
+        (None, CaseStatus::Timeout) => format!("{} did not end in its time", case.case),
+        (None, _) => format!("{} failed", case.case),
+    }
+}
+
+/// Why a case says nothing about the kernel. Its last words are in it: they mostly say what is
+/// missing.
+pub fn no_answer(case: &CaseResult) -> String {
+    if case.status == CaseStatus::Skip {
+        return format!("case {} was skipped", case.case);
+    }
+    let how = match case.exit {
+        126 => "exit 126, it could not be executed".to_owned(),
+        127 => "exit 127, a program is missing".to_owned(),
+        n @ 129..=192 => format!("ended by signal {}", n - 128),
+        n => format!("exit {n}, which is no answer: 0 is good, 1 to 124 bad, 125 skip"),
+    };
+    let mut said = case.tail.lines().rev().map(str::trim);
+    let last = said.find(|l| !l.is_empty() && !l.starts_with("::"));
+    let last: String = last.unwrap_or_default().chars().take(LAST_WORDS).collect();
+    let last = if last.is_empty() {
+        last
+    } else {
+        format!(": {last}")
+    };
+    format!("case {} could not run ({how}){last}", case.case)
 }
 
 /// A run without the crash looked for: good only when it ran to its end.
@@ -150,7 +199,7 @@ fn without_crash(run: &TestObservation) -> Raw {
         .iter()
         .find(|c| matches!(c.status, CaseStatus::Broken | CaseStatus::Skip));
     match unusable {
-        Some(c) => Raw::Unusable(format!("case {} could not run (exit {})", c.case, c.exit)),
+        Some(case) => Raw::Unusable(no_answer(case)),
         None if run.cases.is_empty() => Raw::Unusable("no case ran".to_owned()),
         None => Raw::Absent(match (failing(run).count(), run.cases.len()) {
             (0, n) => passed(n),
@@ -177,17 +226,16 @@ fn compare(reference: &Reference, run: &TestObservation) -> Raw {
     if let Some(other) = run.crashes.first() {
         return Raw::Unusable(format!("another crash: {}", other.title));
     }
-    if let Some(case) = failing(run).find(|c| reference.cases.contains(*c)) {
-        return Raw::Present(format!("{case} failed"));
+    if let Some(case) = failing(run).find(|c| reference.cases.contains(&c.case)) {
+        return Raw::Present(how_it_failed(case));
     }
     if run.boot != BootOutcome::Up || run.end != RunEnd::PowerOff {
         return Raw::Unusable(describe_end(run));
     }
     for name in &reference.cases {
-        match run.cases.iter().find(|c| &c.case == name).map(|c| c.status) {
-            Some(CaseStatus::Pass) => {}
-            Some(CaseStatus::Skip) => return Raw::Unusable(format!("case {name} was skipped")),
-            Some(_) => return Raw::Unusable(format!("case {name} could not run")),
+        match run.cases.iter().find(|c| &c.case == name) {
+            Some(case) if case.status == CaseStatus::Pass => {}
+            Some(case) => return Raw::Unusable(no_answer(case)),
             None => return Raw::Unusable(format!("case {name} did not run")),
         }
     }
@@ -209,6 +257,9 @@ pub fn describe_end(run: &TestObservation) -> String {
         (BootOutcome::Silent, _) => "does not boot: silent until the deadline".to_owned(),
         (BootOutcome::Up, RunEnd::PowerOff) => "ran to the end".to_owned(),
         (BootOutcome::Up, RunEnd::Panic) => format!("panic{crash}"),
+        (BootOutcome::Up, RunEnd::Stopped) => {
+            "the test rebooted the machine or switched it off".to_owned()
+        }
         (BootOutcome::Up, RunEnd::SilentReboot) => "rebooted silently".to_owned(),
         (BootOutcome::Up, RunEnd::Hang) => "hung".to_owned(),
         (BootOutcome::Up, RunEnd::Deadline) => "ran into the deadline".to_owned(),
@@ -218,7 +269,7 @@ pub fn describe_end(run: &TestObservation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firstbad_api::observation::{CaseResult, Crash, CrashKind, Metric, RunInputs};
+    use firstbad_api::observation::{Crash, CrashKind, Metric, RunInputs};
 
     fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Raw {
         super::judge(signal, reference, run).unwrap()
@@ -237,6 +288,7 @@ mod tests {
                     duration_ms: 1,
                     metrics: vec![],
                     ktap: None,
+                    pattern: None,
                     tail: String::new(),
                     dmesg: vec![],
                 })

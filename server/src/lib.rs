@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod api;
 pub mod bisect_log;
+pub mod custom;
 pub mod db;
 pub mod diverge;
 pub mod error;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use firstbad_api::lease::Fragment;
-use firstbad_api::suite::{SuiteBundle, SuiteFile, SuiteSpec};
+use firstbad_api::suite::{FileKind, SuiteBundle, SuiteFile, SuiteSpec};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
@@ -59,7 +59,8 @@ impl Suites {
     }
 }
 
-fn read(path: &str) -> Result<String, String> {
+/// A file of `suites/` as text.
+pub(crate) fn read(path: &str) -> Result<String, String> {
     let file = Files::get(path).ok_or_else(|| format!("suites/{path}: no such file"))?;
     String::from_utf8(file.data.into_owned()).map_err(|_| format!("suites/{path}: not UTF-8"))
 }
@@ -92,6 +93,7 @@ fn bundle(dir: &str, spec: SuiteSpec) -> Result<SuiteBundle, String> {
             files.push(SuiteFile {
                 path: name,
                 content: read(&path)?,
+                kind: FileKind::Text,
             });
         }
     }
@@ -104,6 +106,11 @@ fn bundle(dir: &str, spec: SuiteSpec) -> Result<SuiteBundle, String> {
             ));
         }
     }
+    sealed(spec, files)
+}
+
+/// A suite with its digest.
+pub(crate) fn sealed(spec: SuiteSpec, files: Vec<SuiteFile>) -> Result<SuiteBundle, String> {
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&(&spec, &files)).map_err(|e| e.to_string())?);
     Ok(SuiteBundle {

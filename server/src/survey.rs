@@ -36,6 +36,7 @@ fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
         bad: String::new(),
         find: Find::Regression,
         suite: suite.to_owned(),
+        custom: None,
         cases: Vec::new(),
         signal: Signal::Failure,
         config: JobConfig {

@@ -49,6 +49,13 @@ pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> 
             jobs.push(ended(&row));
         }
     }
+    // Left to the job alone, as the candidates are: it may have megabytes.
+    for test in jobs
+        .iter_mut()
+        .filter_map(|job| job.request.custom.as_mut())
+    {
+        test.content.clear();
+    }
     Ok(jobs)
 }
 

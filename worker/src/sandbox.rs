@@ -40,6 +40,8 @@ pub struct Limits {
     pub nofile: Option<u64>,
     /// Processes of the sandbox uid, over all sandboxes.
     pub nproc: Option<u64>,
+    /// Address space of one process, bytes.
+    pub memory: Option<u64>,
 }
 
 impl Default for Limits {
@@ -48,6 +50,7 @@ impl Default for Limits {
             fsize: Some(16 << 30),
             nofile: Some(4096),
             nproc: None,
+            memory: None,
         }
     }
 }
@@ -202,6 +205,7 @@ impl Sandbox {
             ("fsize", limits.fsize),
             ("nofile", limits.nofile),
             ("nproc", limits.nproc),
+            ("as", limits.memory),
         ];
         for (name, value) in wanted {
             a.extend(value.map(|v| OsString::from(format!("--{name}={v}"))));

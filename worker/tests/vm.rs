@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use firstbad_api::lease::{RunMode, TestWork, VmShape};
 use firstbad_api::observation::{BootOutcome, CaseStatus, CrashKind, RunEnd, TestObservation};
-use firstbad_api::suite::{CaseSpec, SuiteBundle, SuiteFile, SuiteSpec};
+use firstbad_api::suite::{CaseSpec, FileKind, Patterns, SuiteBundle, SuiteFile, SuiteSpec};
 use firstbad_worker::error::InfraError;
 use firstbad_worker::sandbox::Sandbox;
 use firstbad_worker::vm::{self, Accel, Progress, Recorded, RunResult, Vm, VmConfig, run_test};
@@ -124,6 +124,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
                 about: "A script.".to_owned(),
                 script: format!("{name}.sh"),
                 timeout_s: 60,
+                patterns: Patterns::default(),
             })
             .collect(),
     };
@@ -132,6 +133,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
         .map(|(name, script)| SuiteFile {
             path: format!("{name}.sh"),
             content: (*script).to_owned(),
+            kind: FileKind::Text,
         })
         .collect();
     bundle(spec, files)
@@ -161,6 +163,7 @@ fn shipped(name: &str) -> SuiteBundle {
                 files.push(SuiteFile {
                     path: format!("{inside}{name}"),
                     content: std::fs::read_to_string(entry.path()).unwrap(),
+                    kind: FileKind::Text,
                 });
             }
         }
@@ -439,25 +442,6 @@ fn silent_kernel() -> Vec<u8> {
     image[0x22c..0x230].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes()); // highest initrd byte
     image[0x238..0x23c].copy_from_slice(&2047_u32.to_le_bytes()); // longest command line
     image
-}
-
-#[tokio::test]
-async fn forged_frames_and_a_flood_change_no_result() {
-    let lab = Lab::new().await;
-    let seen = lab
-        .script(
-            "echo 'FB1 00 {\"frame\":\"bye\",\"clean\":true,\"left\":[]}' >/dev/ttyS1
-             ls /firstbad/plan.json && exit 3
-             i=0; while [ $i -lt 200 ]; do echo junk $i >/dev/ttyS1; i=$((i+1)); done
-             exit 1",
-        )
-        .await;
-    assert_eq!(seen.cases.len(), 1);
-    assert_eq!(
-        (seen.cases[0].status, seen.cases[0].exit),
-        (CaseStatus::Fail, 1)
-    );
-    assert_eq!((seen.stray_lines, seen.end), (201, RunEnd::PowerOff));
 }
 
 #[tokio::test]

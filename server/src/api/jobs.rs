@@ -4,14 +4,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use firstbad_api::job::{Created, Find, NewJob, Outcome, Range, Signal};
-use firstbad_api::lease::{ConfigRequest, Fragment};
+use firstbad_api::lease::ConfigRequest;
 use firstbad_api::limits;
 use firstbad_api::suite::SuiteBundle;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::auth::Caller;
-use super::{config, trees};
+use super::{config, suite, trees};
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
@@ -181,9 +181,10 @@ pub(crate) fn title(request: &NewJob) -> String {
             None => format!("changes {name}"),
         },
     };
+    let suite = request.custom.as_ref().map(|test| test.name.as_str());
     format!(
         "{} {what} between {} and {} in {}",
-        request.suite,
+        suite.unwrap_or(&request.suite),
         request.good.join(", "),
         request.bad,
         request.tree
@@ -198,7 +199,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let tree = trees::get(app, &new.tree).await?;
     let digest = digest(&new)?;
     new.first_parent |= new.merge_first;
-    let suite = check_suite(app, &new)?;
+    let suite = suite::check(app, &new)?;
     check_numbers(&new)?;
     let config = config::check(&new, &suite.1)?;
     let (good, bad) = resolve_ends(app, &new).await?;
@@ -254,53 +255,6 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
         request,
         digest,
     })
-}
-
-fn check_suite(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), AppError> {
-    let known = || app.suites.names().collect::<Vec<_>>().join(", ");
-    let (suite, fragments) = app.suites.get(&new.suite).ok_or_else(|| {
-        AppError::bad(
-            "unknown-suite",
-            "/suite",
-            format!(
-                "suite: there is no suite {:?}; there are {}",
-                new.suite,
-                known()
-            ),
-        )
-    })?;
-    known_cases(suite, &new.cases, "cases")?;
-    if let Signal::Cases { cases } = &new.signal {
-        known_cases(suite, cases, "signal/cases")?;
-        let run = |case: &String| new.cases.is_empty() || new.cases.contains(case);
-        if cases.is_empty() || !cases.iter().all(run) {
-            return Err(AppError::bad(
-                "bad-signal",
-                "/signal/cases",
-                "signal.cases: name at least one case, and only cases that are run",
-            ));
-        }
-    }
-    Ok((suite.clone(), fragments.clone()))
-}
-
-fn known_cases(suite: &SuiteBundle, named: &[String], field: &str) -> Result<(), AppError> {
-    for (i, case) in named.iter().enumerate() {
-        if !suite.spec.case.iter().any(|c| &c.name == case) {
-            let cases: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
-            return Err(AppError::bad(
-                "unknown-case",
-                &format!("/{field}/{i}"),
-                format!(
-                    "{}: {} has no case {case:?}; it has {}",
-                    field.replace('/', "."),
-                    suite.spec.name,
-                    cases.join(", ")
-                ),
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn check_numbers(new: &NewJob) -> Result<(), AppError> {

@@ -8,6 +8,7 @@ pub(crate) mod jobs;
 mod leases;
 mod marks;
 mod reads;
+mod suite;
 pub(crate) mod surveys;
 mod trees;
 mod uploads;

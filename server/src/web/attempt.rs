@@ -4,7 +4,8 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::observation::{
-    BootOutcome, BuildObservation, CaseStatus, CrashKind, RunEnd, RunInputs, TestObservation,
+    BootOutcome, BuildObservation, CaseResult, CaseStatus, CrashKind, RunEnd, RunInputs,
+    TestObservation,
 };
 use serde::Deserialize;
 
@@ -72,6 +73,12 @@ impl<'a> AttemptPage<'a> {
         !matches!(status, CaseStatus::Pass | CaseStatus::Skip)
     }
 
+    /// Why a case says nothing about the kernel.
+    fn no_answer(&self, case: &CaseResult) -> Option<String> {
+        let says_nothing = matches!(case.status, CaseStatus::Skip | CaseStatus::Broken);
+        says_nothing.then(|| crate::judge::no_answer(case))
+    }
+
     fn longest_ms(&self) -> i64 {
         let all = self.attempt.stages.iter().map(|s| s.duration_ms);
         all.max().unwrap_or(0).max(1)
@@ -113,6 +120,9 @@ impl<'a> AttemptPage<'a> {
         match end {
             RunEnd::PowerOff => "Powered off in order after the last case.",
             RunEnd::SilentReboot => "Rebooted or powered off without a word.",
+            RunEnd::Stopped => {
+                "A program in the machine rebooted it or switched it off before the last case ended."
+            }
             RunEnd::Panic => "Panicked.",
             RunEnd::Hang => "Hung: no byte on either port for the silence limit.",
             RunEnd::Deadline => "Still running at the deadline; stopped from outside.",

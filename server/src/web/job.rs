@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
+use firstbad_api::custom::{CustomKind, CustomTest, default_memory_mib, default_timeout_s};
 use firstbad_api::job::{Candidate, Check, Find, Job, Outcome, Signal};
 use firstbad_api::lease::{ConfigBase, RunMode};
 use serde::Deserialize;
@@ -176,6 +177,9 @@ impl<'a> JobPage<'a> {
             fact("Machine", machine(self.job)),
             fact("Runs per candidate", runs(request.runs, request.seed)),
         ];
+        if let Some(test) = &request.custom {
+            facts.extend(own_test(test));
+        }
         if request.find == Find::Fix {
             facts.push(fact("Looks for", "the commit that repaired it".into()));
         }
@@ -198,6 +202,12 @@ impl<'a> JobPage<'a> {
             ));
         }
         facts
+    }
+
+    /// The text of the job's own test.
+    fn source(&self) -> Option<&CustomTest> {
+        let test = self.job.request.custom.as_ref();
+        test.filter(|test| test.kind != CustomKind::Program)
     }
 
     fn needs_files(&self) -> bool {
@@ -234,6 +244,56 @@ impl<'a> JobPage<'a> {
 
 fn fact(name: &'static str, value: String) -> Fact {
     Fact { name, value }
+}
+
+/// What the user's own test is.
+fn own_test(test: &CustomTest) -> Vec<Fact> {
+    let kind = match test.kind {
+        CustomKind::Script => "shell script",
+        CustomKind::C => "C source, compiled by the worker",
+        CustomKind::Program => "static program",
+    };
+    let time = format::count(test.timeout_s, "guest second");
+    let mut facts = vec![
+        fact("Test", format!("{}, {kind}", test.name)),
+        fact("Its limits", format!("{time}, {} MiB", test.memory_mib)),
+    ];
+    let patterns = &test.patterns;
+    facts.extend(
+        patterns
+            .fails_when
+            .clone()
+            .map(|p| fact("Fails when a line matches", p)),
+    );
+    facts.extend(
+        patterns
+            .passes_when
+            .clone()
+            .map(|p| fact("Fails unless a line matches", p)),
+    );
+    facts
+}
+
+/// Its file and options on the command line.
+fn own_flags(test: &CustomTest, flag: &mut impl FnMut(&str, &str)) {
+    let kind = match test.kind {
+        CustomKind::Script => "script",
+        CustomKind::C => "reproducer",
+        CustomKind::Program => "program",
+    };
+    flag(kind, &test.name);
+    if let Some(pattern) = &test.patterns.fails_when {
+        flag("fails-when", pattern);
+    }
+    if let Some(pattern) = &test.patterns.passes_when {
+        flag("passes-when", pattern);
+    }
+    if test.timeout_s != default_timeout_s() {
+        flag("timeout", &test.timeout_s.to_string());
+    }
+    if test.memory_mib != default_memory_mib() {
+        flag("memory", &test.memory_mib.to_string());
+    }
 }
 
 fn signal(signal: &Signal) -> String {
@@ -305,7 +365,10 @@ fn command(job: &Job) -> String {
     flag("tree", &request.tree);
     request.good.iter().for_each(|good| flag("good", good));
     flag("bad", &request.bad);
-    flag("suite", &request.suite);
+    match &request.custom {
+        Some(test) => own_flags(test, &mut flag),
+        None => flag("suite", &request.suite),
+    }
     request.cases.iter().for_each(|case| flag("case", case));
     if request.find == Find::Fix {
         flag("find", "fix");

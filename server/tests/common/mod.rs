@@ -378,6 +378,7 @@ fn case(name: &str, fails: bool) -> CaseResult {
         duration_ms: 5,
         metrics: vec![],
         ktap: None,
+        pattern: None,
         tail: String::new(),
         dmesg: vec![],
     }

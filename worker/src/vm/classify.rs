@@ -4,8 +4,9 @@
 //! error): QEMU that does not start, dies by itself or cannot run the guest
 //! says nothing about the kernel. Must not know files or processes.
 
-use firstbad_api::observation::{BootOutcome, Crash, RunEnd};
+use firstbad_api::observation::{BootOutcome, RunEnd};
 
+use super::console::Ended;
 use super::frames::Frames;
 use crate::error::InfraError;
 
@@ -37,20 +38,18 @@ const HOST_FAULTS: &[&str] = &[
 ];
 
 /// The outcome of boot and the end of the run.
-pub fn outcome(
-    stop: Stop,
-    panicked: bool,
-    frames: &Frames,
-    crashes: &[Crash],
-) -> (BootOutcome, RunEnd) {
-    let boot = match (frames.hello, crashes.is_empty()) {
+pub fn outcome(stop: Stop, panicked: bool, ended: &Ended) -> (BootOutcome, RunEnd) {
+    let frames = &ended.frames;
+    let boot = match (frames.hello, ended.crashes.is_empty()) {
         (true, _) => BootOutcome::Up,
         (false, false) => BootOutcome::Crashed,
         (false, true) => BootOutcome::Silent,
     };
+    let by_the_guest = ended.stopped && frames.hello && frames.bye.is_none();
     let end = match stop {
         _ if panicked => RunEnd::Panic,
         Stop::Exited if frames.bye.is_some() => RunEnd::PowerOff,
+        Stop::Exited | Stop::Silent if by_the_guest => RunEnd::Stopped,
         Stop::Exited => RunEnd::SilentReboot,
         Stop::Panicked => RunEnd::Panic,
         Stop::Silent => RunEnd::Hang,
@@ -90,7 +89,7 @@ pub fn died(status: std::process::ExitStatus, stderr: &str) -> InfraError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firstbad_api::observation::CrashKind;
+    use firstbad_api::observation::{Crash, CrashKind};
 
     fn frames(hello: bool, bye: bool) -> Frames {
         let mut frames = Frames::default();
@@ -108,87 +107,52 @@ mod tests {
         }]
     }
 
+    /// A machine that said hello and bye, or did not; with a crash; stopped by the guest.
+    fn ended([hello, bye, crashed, stopped]: [bool; 4]) -> Ended {
+        Ended {
+            sha256: String::new(),
+            crashes: if crashed { crash() } else { vec![] },
+            frames: frames(hello, bye),
+            cases: vec![],
+            stopped,
+        }
+    }
+
     #[test]
     fn every_way_to_stop_has_its_outcome() {
         use BootOutcome::{Crashed, Silent, Up};
+        use RunEnd::{Deadline, Hang, Panic, PowerOff, SilentReboot, Stopped};
+        const NO: bool = false;
+        const YES: bool = true;
         let table = [
+            (Stop::Exited, false, [YES, YES, NO, NO], (Up, PowerOff)),
+            (Stop::Exited, false, [YES, NO, NO, NO], (Up, SilentReboot)),
+            (Stop::Exited, false, [YES, NO, NO, YES], (Up, Stopped)),
+            (Stop::Silent, false, [YES, NO, NO, YES], (Up, Stopped)),
+            (Stop::Exited, false, [YES, YES, NO, YES], (Up, PowerOff)),
+            (Stop::Silent, false, [YES, YES, NO, YES], (Up, Hang)),
+            (Stop::Exited, true, [YES, NO, YES, NO], (Up, Panic)),
+            (Stop::Exited, true, [NO, NO, YES, NO], (Crashed, Panic)),
+            (Stop::Panicked, true, [NO, NO, YES, NO], (Crashed, Panic)),
             (
                 Stop::Exited,
                 false,
-                frames(true, true),
-                vec![],
-                (Up, RunEnd::PowerOff),
+                [NO, NO, NO, NO],
+                (Silent, SilentReboot),
             ),
-            (
-                Stop::Exited,
-                false,
-                frames(true, false),
-                vec![],
-                (Up, RunEnd::SilentReboot),
-            ),
-            (
-                Stop::Exited,
-                true,
-                frames(true, false),
-                crash(),
-                (Up, RunEnd::Panic),
-            ),
-            (
-                Stop::Exited,
-                true,
-                frames(false, false),
-                crash(),
-                (Crashed, RunEnd::Panic),
-            ),
-            (
-                Stop::Panicked,
-                true,
-                frames(false, false),
-                crash(),
-                (Crashed, RunEnd::Panic),
-            ),
-            (
-                Stop::Exited,
-                false,
-                frames(false, false),
-                vec![],
-                (Silent, RunEnd::SilentReboot),
-            ),
-            (
-                Stop::Silent,
-                false,
-                frames(false, false),
-                vec![],
-                (Silent, RunEnd::Hang),
-            ),
-            (
-                Stop::Silent,
-                false,
-                frames(true, true),
-                vec![],
-                (Up, RunEnd::Hang),
-            ),
+            (Stop::Silent, false, [NO, NO, NO, NO], (Silent, Hang)),
+            (Stop::Silent, false, [YES, YES, NO, NO], (Up, Hang)),
             (
                 Stop::BootDeadline,
                 false,
-                frames(false, false),
-                crash(),
-                (Crashed, RunEnd::Deadline),
+                [NO, NO, YES, NO],
+                (Crashed, Deadline),
             ),
-            (
-                Stop::Deadline,
-                false,
-                frames(true, false),
-                vec![],
-                (Up, RunEnd::Deadline),
-            ),
+            (Stop::Deadline, false, [YES, NO, NO, NO], (Up, Deadline)),
         ];
-        for (stop, panicked, frames, crashes, expected) in table {
-            assert_eq!(
-                outcome(stop, panicked, &frames, &crashes),
-                expected,
-                "{stop:?}"
-            );
+        for (stop, panicked, seen, expected) in table {
+            let outcome = outcome(stop, panicked, &ended(seen));
+            assert_eq!(outcome, expected, "{stop:?} {seen:?}");
         }
     }
 

@@ -12,12 +12,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use firstbad_api::limits::LOG_HEAD_BYTES;
-use firstbad_api::observation::Crash;
+use firstbad_api::observation::{CaseResult, Crash};
 use rustix::fs::FallocateFlags;
 use sha2::{Digest, Sha256};
 
 use super::crash::Detector;
 use super::frames::{Frames, Step};
+use super::patterns::Patterns;
 
 /// End of a log that is kept when its middle is dropped, bytes.
 const TAIL_BYTES: usize = firstbad_api::limits::LOG_TAIL_BYTES as usize;
@@ -49,6 +50,7 @@ pub struct Console {
     results: Port,
     hash: Sha256,
     crashes: Detector,
+    patterns: Patterns,
     /// What PID 1 said.
     pub frames: Frames,
 }
@@ -58,18 +60,28 @@ pub struct Ended {
     pub sha256: String,
     pub crashes: Vec<Crash>,
     pub frames: Frames,
+    /// The cases' results, patterns counted in.
+    pub cases: Vec<CaseResult>,
+    /// The kernel said that it was asked to reboot or to power off.
+    pub stopped: bool,
 }
 
 impl Console {
     /// Prepares the port files `console` and `frames`, and the copies beside them.
     ///
     /// Returns nothing that the sandbox could swap: the caller gives the files away afterwards.
-    pub fn open(files: [&Path; 2], copies: [&Path; 2], frames: Frames) -> io::Result<Console> {
+    pub fn open(
+        files: &[PathBuf; 2],
+        copies: &[PathBuf; 2],
+        frames: Frames,
+        patterns: Patterns,
+    ) -> io::Result<Console> {
         Ok(Console {
-            main: Port::open(files[0], copies[0], LOG_HEAD_BYTES)?,
-            results: Port::open(files[1], copies[1], LOG_HEAD_BYTES)?,
+            main: Port::open(&files[0], &copies[0], LOG_HEAD_BYTES)?,
+            results: Port::open(&files[1], &copies[1], LOG_HEAD_BYTES)?,
             hash: Sha256::new(),
             crashes: Detector::default(),
+            patterns,
             frames,
         })
     }
@@ -79,6 +91,7 @@ impl Console {
         let console = self.main.take()?;
         self.hash.update(&console);
         self.crashes.push(&console);
+        self.patterns.push(&console);
         let results = self.results.take()?;
         let steps = self.frames.push(&results);
         Ok((console.len() + results.len(), steps))
@@ -102,10 +115,14 @@ impl Console {
         self.frames.finish();
         self.main.copy.finish()?;
         self.results.copy.finish()?;
+        let mut cases = std::mem::take(&mut self.frames.cases);
+        self.patterns.decide(&mut cases);
         let ended = Ended {
             sha256: hex::encode(self.hash.finalize()),
+            stopped: self.crashes.stopped(),
             crashes: self.crashes.finish(),
             frames: self.frames,
+            cases,
         };
         Ok((ended, steps))
     }
@@ -191,6 +208,10 @@ pub fn copies(scratch: &Path) -> [PathBuf; 2] {
 mod tests {
     use super::*;
 
+    fn open(files: [PathBuf; 2], copies: [PathBuf; 2]) -> io::Result<Console> {
+        Console::open(&files, &copies, Frames::new("n", &[]), Patterns::default())
+    }
+
     #[test]
     fn a_flood_keeps_its_head_and_its_tail() {
         let dir = tempfile::tempdir().unwrap();
@@ -228,12 +249,7 @@ mod tests {
     fn reads_what_another_writer_appends() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let mut console = Console::open(
-            [&at("console"), &at("frames")],
-            [&at("a"), &at("b")],
-            Frames::new("n", &[]),
-        )
-        .unwrap();
+        let mut console = open([at("console"), at("frames")], [at("a"), at("b")]).unwrap();
         let mut writer = File::options()
             .write(true)
             .truncate(true)
@@ -257,11 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::os::unix::fs::symlink("/etc/hostname", at("console")).unwrap();
-        let opened = Console::open(
-            [&at("console"), &at("frames")],
-            [&at("a"), &at("b")],
-            Frames::new("n", &[]),
-        );
+        let opened = open([at("console"), at("frames")], [at("a"), at("b")]);
         assert!(opened.is_err());
     }
 }

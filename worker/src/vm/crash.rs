@@ -36,6 +36,7 @@ pub struct Detector {
     open: Option<Report>,
     crashes: Vec<Crash>,
     panicked: bool,
+    stopped: bool,
 }
 
 /// A crash whose lines are still coming.
@@ -70,6 +71,11 @@ impl Detector {
         self.panicked
     }
 
+    /// Whether the kernel said that it was asked to reboot, to power off or to halt.
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// The crashes, in console order.
     pub fn finish(mut self) -> Vec<Crash> {
         if !self.partial.is_empty() {
@@ -95,6 +101,7 @@ impl Detector {
     }
 
     fn message(&mut self, message: &str, text: &str) {
+        self.stopped |= message.starts_with("reboot: ");
         if let Some(what) = message.strip_prefix("Kernel panic - not syncing") {
             return self.panic(what.trim_start_matches(':').trim(), text);
         }
@@ -228,7 +235,7 @@ impl Report {
 /// The text after the kernel's time stamp (and caller), or `None` if the line has none.
 ///
 /// A program may have left an unfinished line on the console before the kernel spoke.
-fn message(line: &str) -> Option<&str> {
+pub fn message(line: &str) -> Option<&str> {
     line.match_indices('[')
         .find_map(|(at, _)| stamped(&line[at..]))
 }

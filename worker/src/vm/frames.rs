@@ -5,7 +5,7 @@
 //! that PID 1 could have sent. Everything else is a stray line. Must not know
 //! QEMU or what an observation makes of the frames.
 
-use firstbad_api::guest::{Frame, MAGIC};
+use firstbad_api::guest::{Frame, GuestCase, MAGIC};
 use firstbad_api::limits::FRAME_BYTES;
 use firstbad_api::observation::CaseResult;
 
@@ -41,10 +41,10 @@ pub enum Step {
 
 impl Frames {
     /// Expects frames with `nonce` about the `planned` cases.
-    pub fn new(nonce: &str, planned: &[String]) -> Frames {
+    pub fn new(nonce: &str, planned: &[GuestCase]) -> Frames {
         Frames {
             nonce: nonce.to_owned(),
-            planned: planned.to_vec(),
+            planned: planned.iter().map(|c| c.name.clone()).collect(),
             ..Frames::default()
         }
     }
@@ -88,6 +88,8 @@ impl Frames {
             return None;
         }
         match self.parse(&line) {
+            // PID 1 ends whatever stands on the port before it speaks.
+            None if line.is_empty() => None,
             Some(frame) => self.accept(frame),
             None => {
                 self.stray_lines += 1;
@@ -156,7 +158,13 @@ mod tests {
     const NONCE: &str = "0123456789abcdef0123456789abcdef";
 
     fn frames() -> Frames {
-        Frames::new(NONCE, &["one".to_owned(), "two".to_owned()])
+        let case = |name: &str| GuestCase {
+            name: name.to_owned(),
+            script: String::new(),
+            timeout_s: 1,
+            patterns: Default::default(),
+        };
+        Frames::new(NONCE, &["one", "two"].map(case))
     }
 
     fn wire(frame: &Frame) -> Vec<u8> {
@@ -188,6 +196,7 @@ mod tests {
             duration_ms: 1,
             metrics: Vec::new(),
             ktap: None,
+            pattern: None,
             tail: String::new(),
             dmesg: Vec::new(),
         })

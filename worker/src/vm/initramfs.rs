@@ -49,10 +49,8 @@ pub struct Initramfs {
     pub sha256: String,
     /// The archives it is made of, in order: name, hash, bytes.
     pub parts: [Part; 2],
-    /// What the guest signs its frames with.
-    pub nonce: String,
-    /// The cases it will run, in order.
-    pub cases: Vec<String>,
+    /// What the guest is to do.
+    pub plan: GuestPlan,
 }
 
 /// One of the archives of an initramfs.
@@ -153,24 +151,27 @@ fn read(path: &Path) -> Result<Vec<u8>, InfraError> {
     })
 }
 
-/// Writes the initramfs of one run into `dir`.
-pub fn write(base: &Base, work: &TestWork, dir: &Path) -> Result<Initramfs, InfraError> {
+/// Writes the initramfs of one run, with the suite's `files`, into `dir`.
+pub fn write(
+    base: &Base,
+    work: &TestWork,
+    files: Vec<(String, Vec<u8>)>,
+    dir: &Path,
+) -> Result<Initramfs, InfraError> {
     let nonce = nonce(base, work)?;
     let plan = plan(work, &nonce)?;
-    let cases = plan.cases.iter().map(|c| c.name.clone()).collect();
     let mut a = Archive::default();
-    let size: usize = work.suite.files.iter().map(|f| f.content.len()).sum();
+    let size: usize = files.iter().map(|(_, content)| content.len()).sum();
     if size > SUITE_BYTES {
         return Err(InfraError::Failed(format!(
             "the suite's files have {size} bytes; at most {SUITE_BYTES} are allowed"
         )));
     }
-    for file in &work.suite.files {
-        let path = suite_path(&file.path)?;
-        a.file(&path, 0o755, file.content.clone().into_bytes());
+    for (path, content) in files {
+        a.file(&suite_path(&path)?, 0o755, content);
     }
-    let plan = serde_json::to_vec(&plan).context("cannot write the guest's plan")?;
-    a.file(PLAN_PATH, 0o600, plan);
+    let orders = serde_json::to_vec(&plan).context("cannot write the guest's plan")?;
+    a.file(PLAN_PATH, 0o600, orders);
     let run = a.bytes();
 
     let path = dir.join("initramfs.cpio");
@@ -192,8 +193,7 @@ pub fn write(base: &Base, work: &TestWork, dir: &Path) -> Result<Initramfs, Infr
         path,
         sha256,
         parts,
-        nonce,
-        cases,
+        plan,
     })
 }
 
@@ -226,6 +226,7 @@ fn plan(work: &TestWork, nonce: &str) -> Result<GuestPlan, InfraError> {
                 name: c.name.clone(),
                 script: suite_path(&c.script)?,
                 timeout_s: c.timeout_s,
+                patterns: c.patterns.clone(),
             })
         })
         .collect::<Result<_, InfraError>>()?;

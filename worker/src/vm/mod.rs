@@ -14,6 +14,8 @@ mod frames;
 mod initramfs;
 mod machine;
 mod patience;
+mod patterns;
+mod programs;
 mod replay;
 mod titles;
 mod tools;
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use firstbad_api::guest::GuestPlan;
 use firstbad_api::lease::TestWork;
 use firstbad_api::limits::{BOOT_DEADLINE_S, SILENCE_S};
 use firstbad_api::observation::{BootOutcome, RunEnd, RunInputs, TestObservation};
@@ -41,6 +44,7 @@ pub use frames::Step as Progress;
 pub use initramfs::Part;
 use initramfs::{Bases, Initramfs};
 use machine::Times;
+use patterns::Patterns;
 pub use replay::{Recorded, gdb_socket, replay};
 
 /// Time for the boot that proves or refutes KVM, seconds.
@@ -229,7 +233,8 @@ async fn run_on(
         ));
     }
     std::fs::create_dir_all(dir).context("cannot make the run's directory")?;
-    let initramfs = prepare_initramfs(vm, kernel, dir).await?;
+    let files = programs::ready(&vm.sandbox, &work.suite.files, dir, cancel).await?;
+    let initramfs = prepare_initramfs(vm, kernel, files, dir).await?;
     let version = vm.qemu_version.clone();
     let inputs =
         qemu::inputs(work, engine, initramfs.sha256, version).map_err(InfraError::Failed)?;
@@ -243,9 +248,9 @@ async fn run_on(
         silence: vm.silence,
         total: Duration::from_secs(work.deadline_s),
     };
-    let frames = Frames::new(&initramfs.nonce, &initramfs.cases);
+    let plan = &initramfs.plan;
     let args = machine::args(&inputs);
-    let seen = boot(vm, &args, &files, frames, times, dir, progress, cancel).await?;
+    let seen = boot(vm, &args, &files, plan, times, dir, progress, cancel).await?;
     Ok(RunResult {
         initramfs_parts: initramfs.parts.into(),
         ..seen.result(inputs, initramfs.path)
@@ -276,7 +281,7 @@ impl Seen {
             observation: TestObservation {
                 boot: self.boot,
                 end: self.end,
-                cases: ended.frames.cases,
+                cases: ended.cases,
                 crashes: ended.crashes,
                 stray_lines: ended.frames.stray_lines,
                 left: ended.frames.bye.unwrap_or_default(),
@@ -297,7 +302,7 @@ async fn boot(
     vm: &Vm,
     args: &[String],
     files: &Files<'_>,
-    frames: Frames,
+    plan: &GuestPlan,
     times: Times,
     dir: &Path,
     progress: &mpsc::Sender<Progress>,
@@ -307,8 +312,10 @@ async fn boot(
     std::fs::create_dir_all(&out).context("cannot make the run's directory")?;
     let ports = [qemu::CONSOLE, qemu::FRAMES].map(|name| out.join(name));
     let copies = console::copies(dir);
-    let console = Console::open([&ports[0], &ports[1]], [&copies[0], &copies[1]], frames)
-        .context("cannot make the ports' files")?;
+    let frames = Frames::new(&plan.nonce, &plan.cases);
+    let patterns = Patterns::new(&plan.cases)?;
+    let console =
+        Console::open(&ports, &copies, frames, patterns).context("cannot make the ports' files")?;
     for path in [&ports[0], &ports[1], &out] {
         vm.sandbox
             .own(path)
@@ -325,7 +332,7 @@ async fn boot(
         files.kvm,
     );
     let (stop, panicked, ended) = machine::run(command, console, times, progress, cancel).await?;
-    let (boot, end) = classify::outcome(stop, panicked, &ended.frames, &ended.crashes);
+    let (boot, end) = classify::outcome(stop, panicked, &ended);
     Ok(Seen {
         boot,
         end,
@@ -362,6 +369,7 @@ async fn checked(
 async fn prepare_initramfs(
     vm: &Vm,
     kernel: &Image<'_>,
+    files: Vec<(String, Vec<u8>)>,
     dir: &Path,
 ) -> Result<Initramfs, InfraError> {
     let (bases, guest_dir) = (vm.bases.clone(), vm.guest_dir.clone());
@@ -374,7 +382,7 @@ async fn prepare_initramfs(
             &work.archives,
             &archives,
         )?;
-        let made = initramfs::write(&base, &work, &dir)?;
+        let made = initramfs::write(&base, &work, files, &dir)?;
         readable(&made.path).context("cannot open the initramfs to the sandbox")?;
         Ok(made)
     })

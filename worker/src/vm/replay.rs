@@ -13,7 +13,6 @@ use firstbad_api::qemu::{self, Engine};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::frames::Frames;
 use super::machine::{self, Times};
 use super::{Files, OUT, RunResult, Vm, blocking, boot, checked, cpio};
 use crate::error::{Context, InfraError};
@@ -65,7 +64,6 @@ pub async fn replay(
     let (joined, plan) = joined.await?;
     let whole = dir.join("initramfs.cpio");
     let initramfs = checked("initramfs", &joined, &run.initramfs_sha256, whole).await?;
-    let cases: Vec<String> = plan.cases.into_iter().map(|c| c.name).collect();
 
     let mut args = machine::args(run);
     let mut times = Times {
@@ -83,9 +81,8 @@ pub async fn replay(
         initramfs: &initramfs,
         kvm: false,
     };
-    let frames = Frames::new(&plan.nonce, &cases);
     let (progress, _nobody) = mpsc::channel(1);
-    let seen = boot(vm, &args, &files, frames, times, dir, &progress, cancel).await?;
+    let seen = boot(vm, &args, &files, &plan, times, dir, &progress, cancel).await?;
     let inputs = RunInputs {
         qemu_version: vm.qemu_version.clone(),
         ..run.clone()

@@ -134,7 +134,8 @@ fn library_of(line: &str) -> Option<&str> {
     path.starts_with('/').then_some(path)
 }
 
-/// SHA-256 over the named files, then the usual host programs with their libraries.
+/// SHA-256 over the named files, the usual host programs with their libraries, and what compiles
+/// a user's C source.
 ///
 /// A program that is missing counts as missing: installing it changes the toolset.
 pub fn digest(own: &[PathBuf]) -> Result<String, InfraError> {
@@ -152,7 +153,29 @@ pub fn digest(own: &[PathBuf]) -> Result<String, InfraError> {
             Err(_) => hash.update(format!("{name} absent\n")),
         }
     }
+    add_compiler(&mut hash)?;
     Ok(hex::encode(hash.finalize()))
+}
+
+/// The compiler by its version, and the library that it links into every static program.
+fn add_compiler(hash: &mut Sha256) -> Result<(), InfraError> {
+    let ask = |option: &str| {
+        let out = Command::new("gcc").arg(option).env("LC_ALL", "C").output();
+        out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let Ok(version) = ask("--version") else {
+        hash.update("gcc absent\n");
+        return Ok(());
+    };
+    hash.update(version.lines().next().unwrap_or_default());
+    let library = ask("-print-file-name=libc.a").context("cannot run gcc")?;
+    match Path::new(library.trim()) {
+        path if path.is_absolute() => add(hash, "libc.a", path),
+        _ => {
+            hash.update("libc.a absent\n");
+            Ok(())
+        }
+    }
 }
 
 fn file_name(path: &Path) -> String {

@@ -1,0 +1,94 @@
+//! The suite of a job request: does it exist, and does it have the named cases?
+
+use axum::http::StatusCode;
+use firstbad_api::custom;
+use firstbad_api::job::{NewJob, Signal};
+use firstbad_api::lease::Fragment;
+use firstbad_api::suite::SuiteBundle;
+
+use crate::error::AppError;
+use crate::state::App;
+
+/// The suite of a request, or what its own test becomes, with the configuration it needs.
+pub(super) fn check(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragment>), AppError> {
+    let (suite, fragments) = match own_test(new)? {
+        Some(own) => own,
+        None => app.suites.get(&new.suite).cloned().ok_or_else(|| {
+            let names: Vec<&str> = app.suites.names().collect();
+            let why = format!(
+                "suite: there is no suite {:?}; there are {}, and {} for a test of your own",
+                new.suite,
+                names.join(", "),
+                custom::NAME
+            );
+            AppError::bad("unknown-suite", "/suite", why)
+        })?,
+    };
+    known_cases(&suite, &new.cases, "cases")?;
+    if let Signal::Cases { cases } = &new.signal {
+        known_cases(&suite, cases, "signal/cases")?;
+        let run = |case: &String| new.cases.is_empty() || new.cases.contains(case);
+        if cases.is_empty() || !cases.iter().all(run) {
+            return Err(AppError::bad(
+                "bad-signal",
+                "/signal/cases",
+                "signal.cases: name at least one case, and only cases that are run",
+            ));
+        }
+    }
+    Ok((suite, fragments))
+}
+
+/// The suite that the user's own test becomes, if one is there.
+fn own_test(new: &NewJob) -> Result<Option<(SuiteBundle, Vec<Fragment>)>, AppError> {
+    let named = new.suite == custom::NAME;
+    let Some(test) = &new.custom else {
+        if named {
+            let why = "custom: the suite custom is a test of your own, and none is there; give its \
+                       kind, name and content";
+            return Err(AppError::bad("no-test", "/custom", why));
+        }
+        return Ok(None);
+    };
+    if !named {
+        let why = format!(
+            "suite: a test of your own runs as suite {:?}; it cannot be added to another one",
+            custom::NAME
+        );
+        return Err(AppError::bad("two-suites", "/suite", why));
+    }
+    let suite = crate::custom::suite(test).map_err(|refused| {
+        let status = match refused.large {
+            true => StatusCode::PAYLOAD_TOO_LARGE,
+            false => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let pointer = format!("/custom{}", refused.pointer);
+        let field = pointer[1..].replace('/', ".");
+        AppError::refused(
+            status,
+            "bad-test",
+            &pointer,
+            format!("{field}: {}", refused.why),
+        )
+    })?;
+    Ok(Some(suite))
+}
+
+fn known_cases(suite: &SuiteBundle, named: &[String], field: &str) -> Result<(), AppError> {
+    for (i, case) in named.iter().enumerate() {
+        if !suite.spec.case.iter().any(|c| &c.name == case) {
+            let cases: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
+            return Err(AppError::bad(
+                "unknown-case",
+                &format!("/{field}/{i}"),
+                format!(
+                    "{}: {} has no case {case:?}; it has {}",
+                    field.replace('/', "."),
+                    suite.spec.name,
+                    cases.join(", ")
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
