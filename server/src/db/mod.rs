@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod job;
 pub mod lease;
 pub mod mark;
+pub mod repeat;
 pub mod token;
 pub mod tree;
 pub mod worker;

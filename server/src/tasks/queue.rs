@@ -43,7 +43,7 @@ impl Queue<'_> {
         let open = site
             .tests
             .iter()
-            .filter(|t| t.observation.is_none())
+            .filter(|t| t.observation.is_none() && t.raw.is_none())
             .count();
         let more = target
             .saturating_sub(site.tests.len())
