@@ -2,9 +2,9 @@
 
 .PHONY: demo test up audit bench-determinism bench-search
 
-# CULPRIT=direct-io|busy-inodes|dio-slow|fix|in-broken  KEEP=1
+# CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
-	@CULPRIT="$(CULPRIT)" KEEP="$(KEEP)" scripts/demo.sh
+	@CULPRIT="$(CULPRIT)" MODE="$(MODE)" KEEP="$(KEEP)" scripts/demo.sh
 
 test:
 	@scripts/test.sh
