@@ -100,6 +100,8 @@ fn work(args: &RunSuiteArgs) -> Result<TestWork, Fail> {
             },
             vcpus: args.vcpus,
             memory_mib: suite.spec.memory_mib,
+            shift: args.shift,
+            calm: args.calm,
         },
         suite: suite.clone(),
         seed: args.seed,

@@ -78,7 +78,7 @@ fn run(plan: &GuestPlan, port: &mut Port) -> Result<(), String> {
             case: case.name.clone(),
         })?;
         println!("firstbad: case {} starts", case.name);
-        let end = case::run(case, plan.seed)?;
+        let end = case::run(case, plan.seed, plan.calm)?;
         println!("firstbad: case {} ends: {:?}", case.name, end.status);
         port.send(&Frame::CaseEnd(end))?;
         left.extend(

@@ -109,6 +109,8 @@ impl Queue<'_> {
             mode: request.mode,
             vcpus: request.vcpus,
             memory_mib: job.suite.spec.memory_mib,
+            shift: 0,
+            calm: false,
         };
         let same = identity::Run {
             signature,
