@@ -17,12 +17,13 @@ pub async fn identity(conn: &mut PgConnection, attempt: i64) -> sqlx::Result<Str
 /// itself such a run.
 pub async fn knows(conn: &mut PgConnection, fence: &Fence) -> sqlx::Result<bool> {
     sqlx::query_scalar(
-        "SELECT EXISTS (
-            SELECT 1 FROM attempt this JOIN attempt a
-                     ON a.worker = this.worker AND a.needs_toolset = this.needs_toolset
-                    AND a.needs_qemu = this.needs_qemu
-                   JOIN repeat r ON a.id IN (r.attempt_id, r.again_id)
-             WHERE this.id = $1 AND a.kind = 'test')",
+        "WITH made AS (
+            SELECT attempt_id AS id FROM repeat UNION ALL SELECT again_id FROM repeat)
+         SELECT EXISTS (
+            SELECT 1 FROM made JOIN attempt a USING (id) JOIN attempt this
+                       ON a.worker = this.worker AND a.needs_toolset = this.needs_toolset
+                      AND a.needs_qemu = this.needs_qemu
+             WHERE this.id = $1)",
     )
     .bind(fence.attempt)
     .fetch_one(conn)

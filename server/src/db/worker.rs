@@ -60,14 +60,16 @@ pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Work
                    FROM attempt a WHERE a.state = 'leased' AND a.worker = w.id LIMIT 1) AS doing,
                 (SELECT count(*) FROM attempt a WHERE a.state = 'done' AND a.worker = w.id) AS done,
                 (SELECT count(*) FROM audit u WHERE u.what = 'infrastructure' AND u.who = w.id::text) AS infra,
-                r.repeated, r.not_exact
+                coalesce(r.repeated, 0) AS repeated, coalesce(r.not_exact, 0) AS not_exact
            FROM worker w
-                CROSS JOIN LATERAL (
-                SELECT count(*) AS repeated, count(*) FILTER (WHERE r.differs <> '') AS not_exact
-                  FROM repeat r
-                 WHERE r.differs IS NOT NULL
-                   AND EXISTS (SELECT 1 FROM attempt a
-                                WHERE a.id IN (r.attempt_id, r.again_id) AND a.worker = w.id)) r
+                LEFT JOIN (
+                SELECT worker, count(*) AS repeated, count(*) FILTER (WHERE differs <> '') AS not_exact
+                  FROM (SELECT a.worker, r.attempt_id, r.differs
+                          FROM repeat r JOIN attempt a ON a.id = r.attempt_id
+                         UNION
+                        SELECT a.worker, r.attempt_id, r.differs
+                          FROM repeat r JOIN attempt a ON a.id = r.again_id) made
+                 WHERE differs IS NOT NULL GROUP BY worker) r ON r.worker = w.id
           ORDER BY live DESC, w.seen_at DESC LIMIT 200",
     )
     .bind(ttl_ms as f64 / 1000.0)
