@@ -1,10 +1,10 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo test up audit bench-determinism bench-search
+.PHONY: demo test up audit bench-determinism bench-exploration bench-replay bench-search
 
-# CULPRIT=direct-io|busy-inodes|dio-slow|fix|in-broken  KEEP=1
+# CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
-	@CULPRIT="$(CULPRIT)" KEEP="$(KEEP)" scripts/demo.sh
+	@CULPRIT="$(CULPRIT)" MODE="$(MODE)" KEEP="$(KEEP)" scripts/demo.sh
 
 test:
 	@scripts/test.sh
@@ -16,6 +16,14 @@ up:
 # Exact runs, repeated: the same bytes? RUNS=20 SUITES='btrfs/smoke' KERNEL=bzImage
 bench-determinism:
 	@scripts/bench-determinism.sh
+
+# A recorded run again, with firstbad and without: ATTEMPT=60 RUNS=20, server as in FIRSTBAD_SERVER
+bench-replay:
+	@scripts/bench-replay.sh
+
+# Which knob reaches most schedules? RUNS=100 ROWS='exact shift=3' BUSY_KERNEL=bzImage
+bench-exploration:
+	@scripts/bench-exploration.sh
 
 # Every target of the search with what is measured. DAG_REPOS='u-boot git' ONLY='T2 T5' SCALE=1
 bench-search:

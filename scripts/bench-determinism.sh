@@ -9,6 +9,7 @@
 # VCPUS='1 2'           sizes of the machine
 # SUITES='btrfs/smoke'  [default: all]
 # KERNEL=bzImage        [default: the tests' own, built when it is missing]
+# MINUTES=60            no run begins later; what is missing then fails the bench
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -19,6 +20,7 @@ VCPUS=${VCPUS:-1 2}
 SUITES=${SUITES:-$(cd "$ROOT/suites" && printf '%s\n' */*/suite.toml | sed 's|/suite.toml$||')}
 OUT=$STATE/determinism
 LOAD=()
+UNTIL=$((SECONDS + 60 * ${MINUTES:-1000000}))
 
 if [ -z "${KERNEL:-}" ]; then
     "$ROOT/scripts/setup.sh"
@@ -61,12 +63,17 @@ failed=0
 printf '%-26s %5s %6s   %s\n' suite vCPUs seed identical
 for suite in $SUITES; do
     for vcpus in $VCPUS; do
+        if [ "$SECONDS" -ge "$UNTIL" ]; then
+            printf '%-26s %5s          not reached\n' "$suite" "$vcpus"
+            failed=1
+            continue
+        fi
         here=$OUT/${suite//\//-}-$vcpus
         for seed in $SEEDS; do
             first=$here-$seed
             once "$first" "$suite" "$vcpus" "$seed"
             equal=1
-            for ((run = 2; run <= RUNS; run++)); do
+            for ((run = 2; run <= RUNS && SECONDS < UNTIL; run++)); do
                 once "$first-again" "$suite" "$vcpus" "$seed"
                 if file=$(same "$first" "$first-again"); then
                     equal=$((equal + 1))
@@ -77,10 +84,12 @@ for suite in $SUITES; do
                 fi
             done
             rm -rf "$first-again" "$first-again.txt" "$first"/{image,initramfs*,machines}
-            printf '%-26s %5s %6s   %s of %s\n' "$suite" "$vcpus" "$seed" "$equal" "$RUNS"
+            printf '%-26s %5s %6s   %s of %s%s\n' "$suite" "$vcpus" "$seed" "$equal" "$RUNS" \
+                "$([ "$run" -gt "$RUNS" ] || echo ", $((run - 1)) made")"
             [ "$equal" -eq "$RUNS" ] || failed=1
         done
         for seed in $SPREAD; do
+            [ "$SECONDS" -lt "$UNTIL" ] || break
             once "$here-$seed" "$suite" "$vcpus" "$seed"
             rm -rf "$here-$seed"/{image,initramfs*,machines}
         done
@@ -91,7 +100,7 @@ printf '\n%-26s %5s %-28s %12s %12s %9s\n' suite vCPUs metric least most spread
 for suite in $SUITES; do
     for vcpus in $VCPUS; do
         # Lines of `run-suite`: "    NAME VALUE UNIT (BETTER is better)".
-        cat "$OUT/${suite//\//-}-$vcpus"-[0-9]*.txt |
+        cat "$OUT/${suite//\//-}-$vcpus"-[0-9]*.txt 2>/dev/null |
             awk -v suite="$suite" -v vcpus="$vcpus" '
                 / is better\)$/ {
                     v = $2 + 0

@@ -2,8 +2,9 @@
 # From a bare Debian 12 to a planted Btrfs regression, named: set-up, compile,
 # import, search, check. Exit 0 only if the answer is the planted one.
 #
-# CULPRIT=direct-io|busy-inodes|dio-slow|fix|in-broken   what to look for
-# KEEP=1                                                  leave the server running
+# CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning
+# MODE=exact|real  how it is run [default: exact]
+# KEEP=1           leave the server running
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/scripts/scenario.sh"
@@ -11,9 +12,15 @@ set -euo pipefail
 CULPRIT=${CULPRIT:-direct-io}
 DATA=$STATE/data
 PLANT=$STATE/demo
-case $CULPRIT in
-direct-io | busy-inodes | dio-slow | fix | in-broken) ;;
-*) die "CULPRIT: $CULPRIT is none of direct-io busy-inodes dio-slow fix in-broken" ;;
+MODE=${MODE:-exact}
+CULPRITS='direct-io busy-inodes dio-slow dio-2pct fix in-broken noisy-warning'
+case " $CULPRITS " in
+*" $CULPRIT "*) ;;
+*) die "CULPRIT: $CULPRIT is none of $CULPRITS" ;;
+esac
+case $MODE in
+exact | real) ;;
+*) die "MODE: $MODE is neither exact nor real" ;;
 esac
 
 began=$SECONDS
@@ -33,7 +40,7 @@ import=$((SECONDS - mark))
 
 mark=$SECONDS
 scenario_read "$PLANT/plan.json" "$CULPRIT"
-scenario_submit "${RANGE[@]}" "${SIGNAL[@]}" --title "demo: $CULPRIT"
+scenario_submit "${RANGE[@]}" "${SIGNAL[@]}" --mode "$MODE" --title "demo: $CULPRIT"
 scenario_watch
 search=$((SECONDS - mark))
 

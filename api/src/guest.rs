@@ -18,6 +18,9 @@ pub struct GuestPlan {
     pub nonce: String,
     /// Seed of this run: cases read it as `$FIRSTBAD_SEED`.
     pub seed: u64,
+    /// No jitter beside the cases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calm: bool,
     pub cases: Vec<GuestCase>,
 }
 

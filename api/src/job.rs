@@ -335,6 +335,39 @@ pub struct Cost {
     pub test_ms: i64,
 }
 
+/// What became of the exact runs of a job that were run again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Exactness {
+    /// Second runs asked for; each of them costs one boot.
+    pub repeated: u32,
+    /// Those that gave the same bytes and numbers.
+    pub same: u32,
+    /// Those that did not: an alarm. Such a run is no evidence.
+    pub differ: Vec<NotExact>,
+}
+
+/// An exact run that was not the same when it was run again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotExact {
+    pub attempt: i64,
+    /// The attempt that ran it again.
+    pub again: i64,
+    /// What differed first.
+    pub what: String,
+}
+
+/// What the two ends of a performance job have not in common besides their commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confounder {
+    /// `compiler`, `configuration`, `command line` or `QEMU`.
+    pub what: String,
+    /// The option, word or program that differs.
+    pub name: String,
+    /// At the good (old) and at the bad (new) end; empty: not there.
+    pub good: String,
+    pub bad: String,
+}
+
 /// `GET /api/v1/jobs/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -365,6 +398,13 @@ pub struct Job {
     /// Failing cases that went apart: this job goes on with these, others in [`Job::further`] jobs.
     #[serde(default)]
     pub narrowed: Vec<String>,
+    /// Exact runs that were run again.
+    #[serde(default)]
+    pub exactness: Exactness,
+    /// Of a metric: what differs between the ends besides their commits; null until both are built,
+    /// and for other signals.
+    #[serde(default)]
+    pub confounders: Option<Vec<Confounder>>,
     /// The job that led to this one.
     #[serde(default)]
     pub origin: Option<Related>,

@@ -115,6 +115,17 @@ pub struct VmShape {
     pub mode: RunMode,
     pub vcpus: u32,
     pub memory_mib: u32,
+    /// Exact mode: an instruction takes 2^shift ns of guest time, so that timers come more often.
+    // What is not asked for is left out: identities made before must stay.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shift: u8,
+    /// PID 1 does not disturb the cases with its jitter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calm: bool,
+}
+
+fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

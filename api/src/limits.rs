@@ -84,6 +84,8 @@ pub const COMPILE_DEADLINE_S: u64 = 120;
 pub const INFRA_RETRIES: i32 = 3;
 /// Lost leases of one attempt before it is held.
 pub const LEASE_LOSSES: i32 = 3;
+/// Of so many exact runs one is run again, to see whether it is the same.
+pub const REPEATED_ONE_IN: u32 = 32;
 /// Revisions in one range.
 pub const RANGE_REVISIONS: usize = 200_000;
 /// Failed attempts to fetch a release of an archive before it is skipped.

@@ -153,7 +153,7 @@ pub fn args(
             "-accel",
             "tcg",
             "-icount",
-            "shift=0,sleep=off",
+            &format!("shift={},sleep=off", shape.shift),
             "-rtc",
             "base=2025-01-01,clock=vm",
         ]),
@@ -213,6 +213,8 @@ mod tests {
         mode: RunMode::Exact,
         vcpus: 2,
         memory_mib: 512,
+        shift: 0,
+        calm: false,
     };
 
     #[test]

@@ -54,4 +54,9 @@ pub struct Worker {
     pub doing: Option<String>,
     pub done: i64,
     pub infrastructure_failures: i64,
+    /// Exact runs made twice in which it made one of the two, and how often they were not the same.
+    #[serde(default)]
+    pub repeated: i64,
+    #[serde(default)]
+    pub not_exact: i64,
 }

@@ -374,6 +374,12 @@ pub struct RunSuiteArgs {
     /// `exact`: virtual time, replayable; `real`: wall clock, KVM where it works.
     #[arg(long, value_enum, default_value_t = Mode::Exact)]
     pub mode: Mode,
+    /// Exact mode: an instruction takes 2^N ns of guest time.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
+    pub shift: u8,
+    /// Without the thread of PID 1 that spreads schedules.
+    #[arg(long)]
+    pub calm: bool,
     /// Longest time of the whole run, wall clock.
     #[arg(long, value_name = "SECONDS", default_value_t = firstbad_api::limits::TEST_DEADLINE_S)]
     pub deadline: u64,

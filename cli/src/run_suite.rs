@@ -93,6 +93,8 @@ fn work(args: &RunSuiteArgs) -> Result<(TestWork, String), Fail> {
             },
             vcpus: args.vcpus,
             memory_mib: suite.spec.memory_mib,
+            shift: args.shift,
+            calm: args.calm,
         },
         suite,
         seed: args.seed,

@@ -61,6 +61,7 @@ pub fn job(job: &Job, page: &str) -> String {
             line(told)
         );
     }
+    out.push_str(&evidence(job));
     let cost = &job.cost;
     let _ = writeln!(
         out,
@@ -87,6 +88,37 @@ pub fn job(job: &Job, page: &str) -> String {
         let _ = writeln!(out, "stages      {}", stages.join(", "));
     }
     let _ = write!(out, "page        {page}");
+    out
+}
+
+/// What the numbers rest on: runs made again, and what differs between the ends.
+fn evidence(job: &Job) -> String {
+    let mut out = String::new();
+    let exactness = &job.exactness;
+    if exactness.repeated > 0 {
+        let (all, same) = (exactness.repeated, exactness.same);
+        let _ = writeln!(out, "run again   {all}, {same} the same");
+    }
+    for not in &exactness.differ {
+        let (first, again) = (not.attempt, not.again);
+        let what = line(&not.what);
+        let _ = writeln!(out, "NOT EXACT   attempts {first} and {again}: {what}");
+    }
+    let Some(confounders) = &job.confounders else {
+        return out;
+    };
+    if confounders.is_empty() {
+        out.push_str("ends        nothing but the commits differs between them\n");
+    }
+    for c in confounders {
+        let side = |text: &str| match text {
+            "" => "not there".to_owned(),
+            text => line(text),
+        };
+        let (good, bad) = (side(&c.good), side(&c.bad));
+        let (what, name) = (line(&c.what), line(&c.name));
+        let _ = writeln!(out, "ends differ {what}: {name}: {good}, then {bad}");
+    }
     out
 }
 
@@ -231,10 +263,14 @@ pub fn workers(workers: &[Worker]) -> String {
             line(&worker.caps.accel),
             line(&worker.caps.kinds.join(",")),
             format!("{} done", worker.done),
+            match worker.not_exact {
+                0 => String::new(),
+                n => format!("{n} runs NOT EXACT"),
+            },
             line(worker.doing.as_deref().unwrap_or("idle")),
         ]
     });
-    table(&["worker", "", "", "accel", "kinds", "", "doing"], rows)
+    table(&["worker", "", "", "accel", "kinds", "", "", "doing"], rows)
 }
 
 /// Columns side by side.

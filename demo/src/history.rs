@@ -164,12 +164,12 @@ impl Layout<'_> {
     }
 }
 
-/// Lays a script out. `prelude` are commits before the good end; `culprit` is
+/// Lays a script out. `prelude` are commits before the good end; `slots` are
 /// (slot, edit); `base` holds the base content of every file the edits touch.
 pub fn lay_out(
     script: &str,
     prelude: &[&str],
-    culprit: (&str, &str),
+    slots: &[(&str, &str)],
     edits: &BTreeMap<String, Edit>,
     base: &BTreeMap<String, String>,
 ) -> Result<History> {
@@ -198,12 +198,8 @@ pub fn lay_out(
             Step::Bad => bad = tip.at,
             Step::Commit(name) => layout.commit(&name, tip)?,
             Step::Slot(slot, default) => {
-                let name = if slot == culprit.0 {
-                    culprit.1
-                } else {
-                    &default
-                };
-                layout.commit(name, tip)?;
+                let taken = slots.iter().find(|s| s.0 == slot);
+                layout.commit(taken.map_or(&default, |s| s.1), tip)?;
             }
             Step::Fork(branch) => {
                 let mut side = tip.clone();

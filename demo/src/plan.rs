@@ -9,7 +9,7 @@ use firstbad_api::job::{Find, Signal};
 use serde::{Deserialize, Serialize};
 
 /// Rises whenever the same source gives other commits or another plan.
-pub const GENERATOR: u32 = 6;
+pub const GENERATOR: u32 = 7;
 /// Name of the repository in the target directory.
 pub const REPOSITORY: &str = "linux-demo.git";
 /// Name of the plan, in the target directory and within the repository.

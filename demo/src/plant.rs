@@ -98,14 +98,12 @@ fn build(
     let base: BTreeMap<String, String> = base.into_iter().map(|(k, v)| (k, v.0)).collect();
     let mut laid = Vec::new();
     for scenario in wanted {
-        let history = history::lay_out(
-            scenario.script,
-            scenario.prelude,
-            scenario.culprit,
-            &edits,
-            &base,
-        )
-        .with_context(|| format!("scenario {}", scenario.name))?;
+        let slots: Vec<(&str, &str)> = [scenario.culprit]
+            .into_iter()
+            .chain(scenario.beside)
+            .collect();
+        let history = history::lay_out(scenario.script, scenario.prelude, &slots, &edits, &base)
+            .with_context(|| format!("scenario {}", scenario.name))?;
         let marks = import.history(scenario.name, &history)?;
         laid.push((scenario, history, marks));
     }

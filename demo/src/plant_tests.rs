@@ -137,7 +137,7 @@ fn histories_are_what_the_plan_says() {
             check_full(&repository, planted);
         }
     }
-    assert_eq!(first.plan.scenarios.len(), 6);
+    assert_eq!(first.plan.scenarios.len(), 8);
 
     let again = plant(&source, &dir, &[], true).unwrap();
     assert!(again.took.is_none(), "complete, so nothing is done");

@@ -27,6 +27,8 @@ pub struct Scenario {
     pub prelude: &'static [&'static str],
     /// Slot of the script and edit put there.
     pub culprit: (&'static str, &'static str),
+    /// Another slot and what stands there in the way of the search.
+    pub beside: Option<(&'static str, &'static str)>,
     pub find: Find,
     pub suite: &'static str,
     pub cases: &'static [&'static str],
@@ -49,6 +51,7 @@ fn scenario(name: &'static str, slot: &'static str, edit: &'static str) -> Scena
         script: SKELETON,
         prelude: &[],
         culprit: (slot, edit),
+        beside: None,
         find: Find::Regression,
         suite: "btrfs/direct-io",
         cases: DATA_CASES,
@@ -77,6 +80,19 @@ pub fn all() -> Vec<Scenario> {
                 threshold: None,
             },
             ..scenario("dio-slow", "misc", "dio-slow")
+        },
+        Scenario {
+            cases: &["throughput"],
+            signal: Signal::Metric {
+                name: "dio_write_mb_s".to_owned(),
+                threshold: None,
+            },
+            ..scenario("dio-2pct", "misc", "dio-2pct")
+        },
+        Scenario {
+            // Half of the commits warn in half of their runs.
+            beside: Some(("fixes", "log-root-warning")),
+            ..scenario("noisy-warning", "misc", "direct-io")
         },
         Scenario {
             prelude: &["eof-clear"],

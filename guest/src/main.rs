@@ -80,7 +80,7 @@ fn run(plan: &GuestPlan, port: &mut Port) -> Result<(), String> {
             case: case.name.clone(),
         })?;
         println!("firstbad: case {} starts", case.name);
-        let end = case::run(case, plan.seed)?;
+        let end = case::run(case, plan.seed, plan.calm)?;
         println!("firstbad: case {} ends: {:?}", case.name, end.status);
         port.send(&Frame::CaseEnd(end))?;
         // A case can take away what is needed to look: that is its doing, not a failure of ours.

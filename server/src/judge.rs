@@ -27,18 +27,23 @@ pub enum Raw {
 pub struct Reference {
     pub cases: BTreeSet<String>,
     pub titles: BTreeSet<String>,
+    /// A case failed in every run that showed anything: a crash beside it may be another matter.
+    pub cases_decide: bool,
 }
 
 impl Reference {
     /// Learns from the runs at the end where the behaviour should be.
     pub fn learn<'a>(runs: impl Iterator<Item = &'a TestObservation>) -> Reference {
         let mut reference = Reference::default();
+        let mut only_crashed = false;
         for run in runs {
+            only_crashed |= failing(run).next().is_none() && !run.crashes.is_empty();
             reference.cases.extend(failing(run).map(|c| c.case.clone()));
             reference
                 .titles
                 .extend(run.crashes.iter().map(|c| c.title.clone()));
         }
+        reference.cases_decide = !reference.cases.is_empty() && !only_crashed;
         reference
     }
 }
@@ -59,8 +64,11 @@ pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservati
         },
         Signal::Cases { cases } => {
             let cases = cases.iter().cloned().collect();
-            let titles = BTreeSet::new();
-            compare(&Reference { cases, titles }, run)
+            let reference = Reference {
+                cases,
+                ..Reference::default()
+            };
+            compare(&reference, run)
         }
         Signal::Crash { title } => crash(title, reference, run),
         Signal::Metric { name, threshold } => return metric(name, *threshold, run),
@@ -216,14 +224,16 @@ fn passed(cases: usize) -> String {
 }
 
 fn compare(reference: &Reference, run: &TestObservation) -> Raw {
-    if let Some(crash) = run
-        .crashes
-        .iter()
-        .find(|c| reference.titles.contains(&c.title))
+    let known = |title: &String| reference.titles.contains(title);
+    let status = |name: &str| run.cases.iter().find(|c| c.case == name).map(|c| c.status);
+    let mut cases = reference.cases.iter();
+    let in_order = reference.cases_decide && cases.all(|c| status(c) == Some(CaseStatus::Pass));
+    if let Some(crash) = run.crashes.iter().find(|c| known(&c.title))
+        && !in_order
     {
         return Raw::Present(crash.title.clone());
     }
-    if let Some(other) = run.crashes.first() {
+    if let Some(other) = run.crashes.iter().find(|c| !known(&c.title)) {
         return Raw::Unusable(format!("another crash: {}", other.title));
     }
     if let Some(case) = failing(run).find(|c| reference.cases.contains(&c.case)) {
@@ -363,6 +373,30 @@ mod tests {
             judge(&Signal::Failure, Some(&r), &other),
             Raw::Unusable(_)
         ));
+    }
+
+    #[test]
+    fn a_crash_beside_the_failing_case_is_not_what_is_looked_for() {
+        let ends = [
+            run(&[("a", Fail), ("b", Pass)], &["WARNING in noise"]),
+            run(&[("a", Fail), ("b", Pass)], &[]),
+        ];
+        let r = Reference::learn(ends.iter());
+        let judge = |run: &TestObservation| judge(&Signal::Failure, Some(&r), run);
+        let noise = &["WARNING in noise"];
+        assert!(matches!(
+            judge(&run(&[("a", Fail)], noise)),
+            Raw::Present(_)
+        ));
+        assert!(matches!(judge(&run(&[("a", Pass)], noise)), Raw::Absent(_)));
+        // What it did to the case cannot be told when the case did not run.
+        assert!(matches!(judge(&run(&[], noise)), Raw::Present(_)));
+        let other = run(&[("a", Pass)], &["WARNING in noise", "WARNING in other"]);
+        assert!(matches!(judge(&other), Raw::Unusable(_)));
+        // Without a failing case the crash is all there is.
+        let r = Reference::learn([run(&[("a", Pass)], noise)].iter());
+        let crashed = super::judge(&Signal::Failure, Some(&r), &run(&[("a", Pass)], noise));
+        assert!(matches!(crashed, Some(Raw::Present(_))));
     }
 
     #[test]

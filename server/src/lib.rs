@@ -6,10 +6,12 @@
 pub mod answer;
 pub mod api;
 pub mod bisect_log;
+mod confounders;
 pub mod custom;
 pub mod db;
 pub mod diverge;
 pub mod error;
+mod exactness;
 pub mod git_http;
 pub mod identity;
 pub mod judge;

@@ -122,6 +122,7 @@ fn write(
         false => writeln!(out, "   {} candidates", job.range.revisions)?,
     }
     writeln!(out, "{} builds, {} boots", job.cost.builds, job.cost.boots)?;
+    evidence(out, job)?;
     if let Some(run) = run {
         reproduce(out, run)?;
     }
@@ -139,6 +140,41 @@ fn write(
         out,
         "\nThe named commit changed the answer of this test; the root cause may lie elsewhere."
     )
+}
+
+/// What the numbers rest on: runs made again, and what differs between the ends.
+fn evidence(out: &mut String, job: &Job) -> std::fmt::Result {
+    let exactness = &job.exactness;
+    if exactness.repeated > 0 {
+        let (all, same) = (exactness.repeated, exactness.same);
+        writeln!(out, "Exact runs made again: {all}, {same} of them the same")?;
+    }
+    for not in &exactness.differ {
+        let what = one_line(&not.what);
+        writeln!(
+            out,
+            "  NOT EXACT: attempts {} and {}: {what}",
+            not.attempt, not.again
+        )?;
+    }
+    let confounders = job.confounders.as_deref().unwrap_or_default();
+    if !confounders.is_empty() {
+        writeln!(out, "The ends differ in more than their commits:")?;
+    }
+    for c in confounders {
+        let side = |text: &str| match text {
+            "" => "not there".to_owned(),
+            text => one_line(text),
+        };
+        let (good, bad) = (side(&c.good), side(&c.bad));
+        writeln!(
+            out,
+            "  {}: {}: {good}, then {bad}",
+            c.what,
+            one_line(&c.name)
+        )?;
+    }
+    Ok(())
 }
 
 fn reproduce(out: &mut String, shown: &Shown) -> std::fmt::Result {

@@ -85,7 +85,7 @@ impl Inquiry {
             }
             for test in &site.tests {
                 let told = runs.entry(test.probe.attempt_id).or_default();
-                told.push((node, run(test, picture)));
+                told.push((node, run(test, *position, picture)));
             }
         }
         for told in runs.values() {
@@ -236,7 +236,7 @@ fn build(site: &Site) -> Run {
     }
 }
 
-fn run(test: &Test, picture: &Picture) -> Run {
+fn run(test: &Test, position: i32, picture: &Picture) -> Run {
     let find = picture.find();
     let measured = test.observation.as_ref().and_then(|o| picture.number(o));
     if let (Some(Raw::Present(_) | Raw::Absent(_)), Some(scale), Some(value)) =
@@ -244,7 +244,10 @@ fn run(test: &Test, picture: &Picture) -> Run {
     {
         return Run::Told(sample(&scale, value, find));
     }
+    let (_, _, unusable) = picture.tally(position);
+    let again = unusable < picture.patience(position);
     match (&test.raw, test.probe.state.as_str()) {
+        (Some(Raw::Unusable(_)), _) if again => Run::Nothing,
         (Some(Raw::Unusable(_)), _) | (None, "held") => Run::Told(Outcome::Skip),
         (Some(raw), _) => Run::Told(fresh(matches!(raw, Raw::Present(_)), find)),
         (None, "cancelled") => Run::Nothing,

@@ -1,9 +1,13 @@
 //! What pages and programs are shown: rows turned into the wire types.
 
+mod evidence;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstbad_api::attempt::Attempt;
-use firstbad_api::job::{Candidate, CandidateTest, Cost, Find, Job, Likely, Outcome, Related};
+use firstbad_api::job::{
+    Candidate, CandidateTest, Cost, Exactness, Find, Job, Likely, Outcome, Related,
+};
 use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
@@ -60,7 +64,11 @@ pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> 
 }
 
 pub async fn job(app: &App, id: i64) -> Result<Option<Job>, AppError> {
-    load(&mut *app.pool.acquire().await?, id).await
+    let mut job = load(&mut *app.pool.acquire().await?, id).await?;
+    if let Some(job) = &mut job {
+        job.confounders = evidence::confounders(app, job).await?;
+    }
+    Ok(job)
 }
 
 pub async fn attempt(app: &App, id: i64) -> Result<Option<Attempt>, AppError> {
@@ -133,6 +141,7 @@ async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, App
     };
     let times = db::job::stage_ms(&mut *conn, id).await?;
     let mut job = show(&picture, &times);
+    job.exactness = evidence::exactness(db::repeat::of_job(&mut *conn, id).await?);
     if let Some(origin) = picture.job.origin {
         let row = db::job::find(&mut *conn, origin).await?;
         job.origin = row.map(|row| related(&row, &picture.job.origin_why));
@@ -182,6 +191,8 @@ fn ended(row: &JobRow) -> Job {
         likely: vec![],
         relevant: None,
         narrowed: row.narrowed.clone().unwrap_or_default(),
+        exactness: Exactness::default(),
+        confounders: None,
         origin: None,
         further: vec![],
         stage_ms: BTreeMap::new(),

@@ -50,6 +50,8 @@ impl Lab {
                 mode,
                 vcpus: 1,
                 memory_mib: suite.spec.memory_mib,
+                shift: 0,
+                calm: false,
             },
             suite,
             cases: Vec::new(),

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use firstbad_api::lease::{
-    Fence, FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd, Work,
+    Fence, FinishRequest, Lease, LeaseRequest, Renew, Renewed, RunMode, StageEnd, Work,
 };
 use firstbad_api::limits;
 use firstbad_api::observation::Finish;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::db::{self, lease::Fenced};
 use crate::error::AppError;
+use crate::exactness;
 use crate::state::App;
 
 /// Answers a write whose lease has moved on; counted in the audit trail.
@@ -189,7 +190,11 @@ pub async fn finish(
                 {
                     Fenced::Done
                 }
-                fenced => fenced,
+                Fenced::Done => {
+                    check_exactness(&mut tx, fence, &work, observation).await?;
+                    Fenced::Done
+                }
+                Fenced::Stale => Fenced::Stale,
             }
         }
         Answer::Infrastructure(what) => infrastructure(&mut tx, fence, &what).await?,
@@ -201,6 +206,43 @@ pub async fn finish(
     tx.commit().await?;
     app.wake();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// An exact run is a function of its inputs. A sample of the runs, and the first one of each worker
+/// with its tools, is made once more, by another worker if there is one; two that differ raise an
+/// alarm.
+async fn check_exactness(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    work: &Work,
+    observation: serde_json::Value,
+) -> Result<(), AppError> {
+    match work {
+        Work::Test(test) if test.shape.mode == RunMode::Exact => {}
+        _ => return Ok(()),
+    }
+    let Some((first, before)) = db::repeat::original(conn, fence.attempt).await? else {
+        let identity = db::repeat::identity(conn, fence.attempt).await?;
+        if exactness::sampled(&identity) || !db::repeat::knows(conn, fence).await? {
+            db::repeat::ask(conn, fence).await?;
+        }
+        return Ok(());
+    };
+    let now = serde_json::from_value(observation).map_err(|e| AppError::Internal(e.to_string()))?;
+    let differs = exactness::difference(&before, &now);
+    db::repeat::compared(conn, fence.attempt, differs.as_deref().unwrap_or("")).await?;
+    if let Some(what) = differs {
+        tracing::error!(
+            first,
+            again = fence.attempt,
+            what,
+            "an exact run is not exact"
+        );
+        let detail = serde_json::json!({ "first": first, "differs": what });
+        let who = fence.worker.to_string();
+        db::audit(conn, &who, "not exact", None, Some(fence.attempt), detail).await?;
+    }
+    Ok(())
 }
 
 /// What a report means for its attempt.

@@ -88,6 +88,8 @@ pub struct ProbeRow {
     pub stage: Option<String>,
     pub infra_what: Option<String>,
     pub observation: Option<serde_json::Value>,
+    /// What a second run of the same inputs differed in; empty: in nothing.
+    pub differs: Option<String>,
 }
 
 /// Stores a job and its range; `None` when the idempotency key is taken.
@@ -296,8 +298,9 @@ pub async fn revisions(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<Re
 pub async fn probes(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<ProbeRow>> {
     sqlx::query_as(
         "SELECT p.position, p.kind::text AS kind, p.run, p.attempt_id, p.reused, p.reason,
-                a.state::text AS state, a.seed, a.stage, a.infra_what, a.observation
+                a.state::text AS state, a.seed, a.stage, a.infra_what, a.observation, r.differs
            FROM probe p JOIN attempt a ON a.id = p.attempt_id
+                LEFT JOIN repeat r ON r.attempt_id = a.id
           WHERE p.job_id = $1 ORDER BY p.position, p.kind, p.run",
     )
     .bind(job)

@@ -7,6 +7,7 @@ pub mod job;
 pub mod lease;
 pub mod mark;
 pub mod release;
+pub mod repeat;
 pub mod survey;
 pub mod token;
 pub mod tree;

@@ -47,6 +47,8 @@ struct Row {
     doing: Option<String>,
     done: i64,
     infra: i64,
+    repeated: i64,
+    not_exact: i64,
 }
 
 /// Workers, live ones first; `ttl_ms` decides who is live.
@@ -57,8 +59,18 @@ pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Work
                 (SELECT format('attempt %s: %s %s', a.id, a.kind, coalesce(a.stage, ''))
                    FROM attempt a WHERE a.state = 'leased' AND a.worker = w.id LIMIT 1) AS doing,
                 (SELECT count(*) FROM attempt a WHERE a.state = 'done' AND a.worker = w.id) AS done,
-                (SELECT count(*) FROM audit u WHERE u.what = 'infrastructure' AND u.who = w.id::text) AS infra
-           FROM worker w ORDER BY live DESC, w.seen_at DESC LIMIT 200",
+                (SELECT count(*) FROM audit u WHERE u.what = 'infrastructure' AND u.who = w.id::text) AS infra,
+                coalesce(r.repeated, 0) AS repeated, coalesce(r.not_exact, 0) AS not_exact
+           FROM worker w
+                LEFT JOIN (
+                SELECT worker, count(*) AS repeated, count(*) FILTER (WHERE differs <> '') AS not_exact
+                  FROM (SELECT a.worker, r.attempt_id, r.differs
+                          FROM repeat r JOIN attempt a ON a.id = r.attempt_id
+                         UNION
+                        SELECT a.worker, r.attempt_id, r.differs
+                          FROM repeat r JOIN attempt a ON a.id = r.again_id) made
+                 WHERE differs IS NOT NULL GROUP BY worker) r ON r.worker = w.id
+          ORDER BY live DESC, w.seen_at DESC LIMIT 200",
     )
     .bind(ttl_ms as f64 / 1000.0)
     .fetch_all(conn)
@@ -75,6 +87,8 @@ pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Work
             doing: r.doing.map(|d| d.trim().to_owned()),
             done: r.done,
             infrastructure_failures: r.infra,
+            repeated: r.repeated,
+            not_exact: r.not_exact,
         })
         .collect())
 }

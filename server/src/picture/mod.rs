@@ -3,9 +3,10 @@
 //! The planner and the pages both read this, so that a page never tells another
 //! story than the search.
 
+mod again;
 mod metric;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firstbad_api::job::{Find, HumanMark, Signal, Word};
 use firstbad_api::observation::{BuildObservation, TestObservation};
@@ -32,6 +33,7 @@ pub const REVERTS: i32 = 1 << 30;
 /// One run at a revision.
 pub struct Test {
     pub probe: ProbeRow,
+    /// None too for an exact run that was not the same when it was run again.
     pub observation: Option<TestObservation>,
     pub raw: Option<Raw>,
 }
@@ -84,6 +86,8 @@ pub struct Picture {
     pub calibration: Calibration,
     /// What a metric without a threshold is at both ends.
     pub ends: Ends,
+    /// Titles of crashes that come and go at one revision.
+    comes_and_goes: BTreeSet<String>,
 }
 
 impl Picture {
@@ -126,12 +130,16 @@ impl Picture {
                 site.built = value.map(serde_json::from_value).transpose()?;
                 site.build = Some(probe);
             } else {
-                let observation = value.map(serde_json::from_value).transpose()?;
-                site.tests.push(Test {
+                let mut test = Test {
                     probe,
-                    observation,
+                    observation: None,
                     raw: None,
-                });
+                };
+                test.raw = test.not_exact();
+                if test.raw.is_none() {
+                    test.observation = value.map(serde_json::from_value).transpose()?;
+                }
+                site.tests.push(test);
             }
         }
         let reverts = sites.split_off(&REVERTS);
@@ -150,7 +158,9 @@ impl Picture {
                 deterministic: true,
             },
             ends: Ends::Open,
+            comes_and_goes: BTreeSet::new(),
         };
+        picture.comes_and_goes = picture.passing_crashes();
         picture.ends = picture.compare_ends();
         picture.judge_all();
         picture.calibrate();
@@ -234,10 +244,9 @@ impl Picture {
         for (end, site) in sites.chain(reverts) {
             let reference = (!end).then_some(&reference);
             for test in &mut site.tests {
-                test.raw = test
-                    .observation
-                    .as_ref()
-                    .and_then(|o| judge(&signal, reference, o));
+                if let Some(seen) = &test.observation {
+                    test.raw = judge(&signal, reference, seen);
+                }
             }
         }
     }
@@ -382,12 +391,12 @@ impl Picture {
                 }
             }));
         }
-        let limit = if self.calibration.deterministic && !self.job.request.two_point {
+        let least = if self.calibration.deterministic && !self.job.request.two_point {
             1
         } else {
             UNUSABLE_RUNS
         };
-        if unusable >= limit {
+        if unusable >= least.max(self.patience(position)) {
             return Standing::Unusable(why(|r| {
                 if let Raw::Unusable(w) = r {
                     Some(w)

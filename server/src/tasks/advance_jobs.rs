@@ -110,7 +110,12 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         return Ok(Passed::Wants(wanted));
     }
     let mut moved = pass.queue.enqueued > 0;
-    if let Some(outcome) = outcome {
+    // An answer waits for the second runs of its evidence: it does not rest on one that differs.
+    let checked = !db::repeat::of_job(&mut tx, id)
+        .await?
+        .iter()
+        .any(|r| r.open);
+    if let Some(outcome) = outcome.filter(|_| checked) {
         db::job::end(&mut tx, id, "done", &outcome).await?;
         db::attempt::cancel_for_job(&mut tx, id).await?;
         let detail = serde_json::to_value(&outcome)?;

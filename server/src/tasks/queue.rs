@@ -67,7 +67,7 @@ impl Queue<'_> {
         let open = site
             .tests
             .iter()
-            .filter(|t| t.observation.is_none())
+            .filter(|t| t.observation.is_none() && t.raw.is_none())
             .count();
         let more = target
             .saturating_sub(site.tests.len())
@@ -168,6 +168,8 @@ impl Queue<'_> {
             mode: request.mode,
             vcpus: request.vcpus,
             memory_mib: job.suite.spec.memory_mib,
+            shift: 0,
+            calm: false,
         };
         let same = identity::Run {
             signature,

@@ -203,6 +203,8 @@ impl TestServer {
             leases: 0,
             same: vec![],
             compiled: None,
+            config: None,
+            lies: false,
         }
     }
 }
@@ -216,6 +218,10 @@ pub struct FakeWorker<'a> {
     pub same: Vec<String>,
     /// The sources every kernel is said to be compiled from.
     pub compiled: Option<&'static str>,
+    /// The `.config` of the kernel built from a revision.
+    pub config: Option<fn(&str) -> &'static str>,
+    /// No run of it prints what another one of the same did.
+    pub lies: bool,
 }
 
 impl FakeWorker<'_> {
@@ -301,6 +307,10 @@ impl FakeWorker<'_> {
             if let (Work::Build(_), Some(list)) = (&lease.work, self.compiled) {
                 self.put(&lease, COMPILED, list.as_bytes()).await;
             }
+            if let (Work::Build(work), Some(config)) = (&lease.work, self.config) {
+                self.put(&lease, "config", config(&work.rev).as_bytes())
+                    .await;
+            }
             let finish = match &lease.work {
                 Work::Build(work) if !work.fixups.is_empty() => {
                     let image = format!("image-of-{REVERTED}");
@@ -320,9 +330,11 @@ impl FakeWorker<'_> {
                 }
                 Work::Test(work) => {
                     let rev = work.image_sha256.strip_prefix("image-of-").unwrap();
-                    Finish::Test {
-                        observation: test(oracle(rev, work.seed), work),
+                    let mut observation = test(oracle(rev, work.seed), work);
+                    if self.lies {
+                        observation.console_sha256 = format!("console {}", self.leases);
                     }
+                    Finish::Test { observation }
                 }
             };
             assert_eq!(self.finish(&lease, finish).await, StatusCode::NO_CONTENT);
@@ -341,6 +353,8 @@ pub enum Seen {
     DoesNotBuild,
     BootPanic,
     OtherCrash,
+    /// The same beside the failing case.
+    FailsAndWarns,
     /// Every case is run and these fail.
     Failing(&'static [&'static str]),
     /// The metric `mb_s`, of which more is better.
@@ -406,7 +420,10 @@ pub fn test(seen: Seen, work: &TestWork) -> TestObservation {
             });
             vec![result]
         }
-        _ => vec![case("unaligned", seen == Seen::Fails)],
+        _ => vec![case(
+            "unaligned",
+            matches!(seen, Seen::Fails | Seen::FailsAndWarns),
+        )],
     };
     let up = seen != Seen::BootPanic;
     TestObservation {
@@ -419,7 +436,7 @@ pub fn test(seen: Seen, work: &TestWork) -> TestObservation {
         cases: results,
         crashes: match seen {
             Seen::BootPanic => vec![crash("kernel panic: fake")],
-            Seen::OtherCrash => vec![crash("WARNING in elsewhere")],
+            Seen::OtherCrash | Seen::FailsAndWarns => vec![crash("WARNING in elsewhere")],
             _ => vec![],
         },
         stray_lines: 0,

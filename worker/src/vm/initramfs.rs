@@ -233,6 +233,7 @@ fn plan(work: &TestWork, nonce: &str) -> Result<GuestPlan, InfraError> {
     Ok(GuestPlan {
         nonce: nonce.to_owned(),
         seed: work.seed,
+        calm: work.shape.calm,
         cases,
     })
 }

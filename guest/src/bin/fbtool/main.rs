@@ -12,6 +12,7 @@ mod llm;
 mod mapped;
 mod pattern;
 mod perf;
+mod race;
 #[path = "../../seed.rs"]
 mod seed;
 mod stats;
@@ -42,7 +43,8 @@ const USAGE: &str = "usage:
   fbtool checkpoint FOLDER SEED WRITERS MIB NAME
   fbtool weights MODE FILE SEED SHARD NAME
                                        MODE: direct buffered mmap
-  fbtool shuffle FILE SEED SHARD COUNT NAME";
+  fbtool shuffle FILE SEED SHARD COUNT NAME
+  fbtool race FILE WRITERS TURNS       prints the order of the turns and what was lost";
 
 /// Why the tool does not exit 0.
 #[derive(Debug)]
@@ -101,6 +103,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
             ..,
         ] => space(args),
         ["dio-perf" | "checkpoint" | "weights" | "shuffle", ..] => measure(args),
+        ["race", file, writers, turns] => race::run(file, number(writers)?, number(turns)?),
         ["nocow", file] => direct::create_nocow(file),
         _ => Err(Failure::Call(USAGE.into())),
     }

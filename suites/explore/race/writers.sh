@@ -1,0 +1,1 @@
+fbtool race /tmp/race 4 60
