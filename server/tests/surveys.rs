@@ -45,6 +45,12 @@ async fn created(server: &TestServer, path: &str, body: &Value) -> (StatusCode, 
     )
 }
 
+/// Builds and boots that a job paid for itself.
+async fn paid(server: &TestServer, job: i64) -> (i64, i64) {
+    let cost = server.job(job).await.cost;
+    (cost.builds, cost.boots)
+}
+
 fn row<'a>(matrix: &'a Matrix, name: &str) -> (usize, &'a Row) {
     let is = |row: &Row| match &row.what {
         What::Case { case } => case == name,
@@ -83,7 +89,11 @@ async fn a_case_that_begins_to_fail_is_a_change_whose_commit_is_found_and_more_r
         Some(_) => Seen::Failing(&[]),
     };
     worker.work_all(oracle).await;
-    assert_eq!(worker.leases, 3 + 6, "three builds, two runs of each");
+    assert_eq!(
+        paid(&server, 1).await,
+        (3, 6),
+        "three builds, two runs of each"
+    );
     let before = matrix(&server, 1).await;
     assert_eq!(before.survey.state, "done");
     let (n, eof) = row(&before, "eof");
@@ -128,13 +138,13 @@ async fn a_case_that_begins_to_fail_is_a_change_whose_commit_is_found_and_more_r
         "{page}"
     );
 
-    let leases = worker.leases;
     let more = json!({ "releases": [revs[9]] });
     let (status, _) = created(&server, "/surveys/1/releases", &more).await;
     assert_eq!(status, StatusCode::OK);
     worker.work_all(oracle).await;
-    assert_eq!(worker.leases - leases, 3, "the new release alone");
     let wide = matrix(&server, 1).await;
+    let newest = wide.survey.jobs[0];
+    assert_eq!(paid(&server, newest).await, (1, 2), "the new release alone");
     assert_eq!(wide.columns.len(), 4);
     let eof = row(&wide, "eof").1;
     assert_eq!(eof.edges.len(), 1);
@@ -204,8 +214,8 @@ async fn a_survey_that_cannot_be_run_is_refused_with_the_field_and_changes_nothi
         ),
         (
             survey(json!([revs[0], revs[0]]), smoke.clone()),
-            "/releases",
-            "oldest first",
+            "/releases/1",
+            "name it once",
         ),
         (
             survey(json!([revs[0], "v9"]), smoke.clone()),

@@ -79,11 +79,14 @@ fn work(cases: &[Own], image: &[u8]) -> TestWork {
         serde_json::to_vec(&(&spec, &files)).unwrap(),
     ));
     TestWork {
+        archives: Vec::new(),
         image_sha256: hex::encode(Sha256::digest(image)),
         shape: VmShape {
             mode: RunMode::Exact,
             vcpus: 1,
             memory_mib: spec.memory_mib,
+            shift: 0,
+            calm: false,
         },
         suite: SuiteBundle {
             spec,
@@ -110,7 +113,7 @@ async fn run(cases: &[Own]) -> RunResult {
     std::fs::create_dir(&scratch).unwrap();
     let (steps, _nobody) = mpsc::channel(1);
     let never = CancellationToken::new();
-    let run = run_test(&vm, &image, &work, &scratch, steps, never).await;
+    let run = run_test(&vm, &image, &[], &work, &scratch, steps, never).await;
     let run = run.unwrap();
     let console = std::fs::read(&run.console).unwrap();
     println!(

@@ -176,6 +176,14 @@ async fn in_order(app: &App, new: &NewSurvey) -> Result<Vec<String>, AppError> {
         let wrong = |e| AppError::repo(e, &format!("/releases/{n}"));
         let resolved = app.repos.resolve(&new.tree, release).await;
         let rev = resolved.map_err(wrong)?.rev;
+        if let Some((other, _)) = sorted.iter().find(|(_, known)| *known == rev) {
+            let why = format!("releases: {release} and {other} are the same commit; name it once");
+            return Err(AppError::bad(
+                "bad-releases",
+                &format!("/releases/{n}"),
+                why,
+            ));
+        }
         let mut at = sorted.len();
         while at > 0
             && app
