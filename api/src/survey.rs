@@ -86,6 +86,10 @@ pub struct Column {
     pub rev: String,
     /// What the kernel calls itself, once it is here.
     pub kernel: Option<String>,
+    /// The compiler, as the configuration names it.
+    pub compiler: Option<String>,
+    /// Options that reach the image and differ from the column before; none if that is not known.
+    pub options_changed: Option<usize>,
 }
 
 /// A case, or a metric of a suite.

@@ -7,6 +7,7 @@ use firstbad_api::job::{Find, JobConfig, NewJob, Signal};
 use firstbad_api::survey::{Column, Edge, Matrix, NewSurvey, Row, Survey, What};
 use sqlx::PgConnection;
 
+use crate::confounders::{self, Described};
 use crate::db::survey::Member;
 use crate::db::{self, rfc3339};
 use crate::error::AppError;
@@ -118,6 +119,9 @@ pub async fn load(app: &App, id: i64) -> Result<Option<Matrix>, AppError> {
             continue;
         };
         add_columns(&mut matrix, &picture);
+        if matrix.rows.is_empty() {
+            compare_builds(app, &mut conn, &mut matrix, &picture).await?;
+        }
         matrix.rows.extend(matrix::rows(&picture));
     }
     looked_into(&mut conn, &mut matrix, &members).await?;
@@ -138,8 +142,8 @@ pub async fn list(app: &App) -> Result<Vec<Survey>, AppError> {
 fn told(row: &db::survey::Row, members: &[Member]) -> Survey {
     // With more releases each suite has a new job, and the newest tells all.
     let newest = row.request.suites.iter().filter_map(|suite| {
-        let own = members.iter().filter(|m| m.survey_edge.is_none());
-        own.filter(|m| &m.suite == suite).next_back()
+        let mut own = members.iter().filter(|m| m.survey_edge.is_none());
+        own.rfind(|m| &m.suite == suite)
     });
     let newest: Vec<&Member> = newest.collect();
     let ended = |m: &&Member| matches!(m.state.as_str(), "done" | "cancelled");
@@ -166,6 +170,8 @@ fn add_columns(matrix: &mut Matrix, picture: &Picture) {
                 release: release.clone(),
                 rev: picture.rev(*position).to_owned(),
                 kernel: None,
+                compiler: None,
+                options_changed: None,
             })
             .collect();
     }
@@ -175,6 +181,37 @@ fn add_columns(matrix: &mut Matrix, picture: &Picture) {
             column.kernel = Some(release.clone());
         }
     }
+}
+
+/// Says of each column what else its kernel has not in common with the one before.
+async fn compare_builds(
+    app: &App,
+    conn: &mut PgConnection,
+    matrix: &mut Matrix,
+    picture: &Picture,
+) -> Result<(), AppError> {
+    let mut before: Option<Described> = None;
+    for (column, position) in matrix.columns.iter_mut().zip(picture.surveyed()) {
+        let build = picture.site(position).and_then(|s| s.build.as_ref());
+        let build: Vec<i64> = build.map(|b| b.attempt_id).into_iter().collect();
+        let configs = db::attempt::artefacts(conn, &build, "config").await?;
+        let Some(sha256) = configs.first() else {
+            before = None;
+            continue;
+        };
+        let Ok(config) = tokio::fs::read(app.store.artefact_path(sha256)).await else {
+            before = None;
+            continue;
+        };
+        let now = Described::by_config(String::from_utf8_lossy(&config).into_owned());
+        column.compiler.clone_from(&now.compiler);
+        column.options_changed = before.map(|before| {
+            let differ = confounders::differences(&before, &now);
+            differ.iter().filter(|d| d.what == "configuration").count()
+        });
+        before = Some(now);
+    }
+    Ok(())
 }
 
 /// Puts the jobs that look into changes beside them.

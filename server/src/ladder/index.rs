@@ -121,9 +121,9 @@ fn source(text: &str) -> Vec<Release> {
         let version = field(stanza, "Version")?;
         let sums = stanza.split("\nChecksums-Sha256:").nth(1)?;
         let lines = sums.lines().skip(1).take_while(|l| l.starts_with(' '));
-        let fields = lines.map(|l| l.split_whitespace().collect::<Vec<_>>());
+        let mut fields = lines.map(|l| l.split_whitespace().collect::<Vec<_>>());
         let archive = |f: &Vec<&str>| f.get(2).is_some_and(|n| n.contains(".orig.tar."));
-        let found = fields.filter(archive).next()?;
+        let found = fields.find(archive)?;
         Some(Release {
             version: upstream(version)?,
             kind: Kind::Source,

@@ -79,6 +79,32 @@ impl SurveyPage {
         column.map_or("", |c| short(&c.release))
     }
 
+    /// Whether a column's kernel comes from another compiler than the one before.
+    fn other_compiler(&self, column: usize) -> bool {
+        let of = |n: usize| self.matrix.columns.get(n)?.compiler.as_ref();
+        let before = column.checked_sub(1).and_then(of);
+        matches!((before, of(column)), (Some(a), Some(b)) if a != b)
+    }
+
+    /// What changed between the ends of a change besides the source.
+    fn also(&self, edge: &Edge) -> String {
+        let between = edge.from + 1..=edge.to;
+        let compiler = between.clone().any(|n| self.other_compiler(n));
+        let options = between.filter_map(|n| self.matrix.columns.get(n)?.options_changed);
+        let options: usize = options.sum();
+        let mut said = Vec::new();
+        if compiler {
+            said.push("the compiler".to_owned());
+        }
+        if options > 0 {
+            said.push(format::count(options, "option"));
+        }
+        match said.is_empty() {
+            true => "nothing known".to_owned(),
+            false => said.join(", "),
+        }
+    }
+
     /// The command that looks into a change.
     fn command(&self, row: usize, edge: &Edge) -> String {
         let id = self.matrix.survey.id;
@@ -97,6 +123,11 @@ fn is_told(row: &Row) -> bool {
 /// `packaged/6.18.15` is `6.18.15` in the head of a column.
 fn short(release: &str) -> &str {
     release.rsplit('/').next().unwrap_or(release)
+}
+
+/// `gcc (Debian 14.2.0-19) 14.2.0` is `14.2.0`.
+fn version_of(compiler: &str) -> &str {
+    compiler.rsplit(' ').next().unwrap_or(compiler)
 }
 
 fn name(what: &What) -> &str {
