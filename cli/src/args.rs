@@ -526,6 +526,33 @@ mod tests {
     }
 
     #[test]
+    fn a_test_of_ones_own_takes_the_place_of_a_suite() {
+        let submit = "firstbad submit --tree t --good a --bad b";
+        let run = "firstbad run-suite --kernel b";
+        for own in [
+            "--script f --fails-when x --timeout 9",
+            "--reproducer f.c --memory 512",
+            "--program f --passes-when y",
+        ] {
+            assert!(parse(&format!("{submit} {own}")).is_ok(), "{own}");
+            assert!(parse(&format!("{run} {own}")).is_ok(), "{own}");
+            assert!(
+                parse(&format!("{submit} --suite s {own}")).is_err(),
+                "{own}"
+            );
+            assert!(parse(&format!("{run} s {own}")).is_err(), "{own}");
+        }
+        for wrong in ["", "--script f --program f", "--fails-when x"] {
+            assert!(
+                parse(format!("{submit} {wrong}").trim()).is_err(),
+                "{wrong}"
+            );
+        }
+        assert!(parse(&format!("{submit} --suite s --timeout 9")).is_err());
+        assert!(parse(run).is_err());
+    }
+
+    #[test]
     fn worker_kinds_are_a_list() {
         let cli = parse("firstbad worker --dir d --kinds test").unwrap();
         let Command::Worker(args) = cli.command else {

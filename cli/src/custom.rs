@@ -74,3 +74,33 @@ pub fn test(own: &Own) -> Result<Option<CustomTest>, Fail> {
 pub fn name(job: &NewJob) -> &str {
     job.custom.as_ref().map_or(&job.suite, |test| &test.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_becomes_a_test_of_its_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("repro.c");
+        std::fs::write(&file, "int main(void) {}").unwrap();
+        let own = Own {
+            reproducer: Some(file.clone()),
+            fails_when: Some("KASAN".to_owned()),
+            timeout: 7,
+            memory: 512,
+            ..Own::default()
+        };
+        let test = super::test(&own).unwrap().unwrap();
+        assert_eq!((test.kind, test.name.as_str()), (CustomKind::C, "repro.c"));
+        assert_eq!((test.timeout_s, test.memory_mib), (7, 512));
+        assert_eq!(test.patterns.fails_when.as_deref(), Some("KASAN"));
+        let own = Own {
+            program: Some(file),
+            ..Own::default()
+        };
+        let test = super::test(&own).unwrap().unwrap();
+        assert_eq!(STANDARD.decode(test.content).unwrap(), b"int main(void) {}");
+        assert!(super::test(&Own::default()).unwrap().is_none());
+    }
+}

@@ -400,6 +400,59 @@ mod tests {
     }
 
     #[test]
+    fn the_exact_title_decides_once_the_bad_end_has_given_it() {
+        let signal = |title: &str| Signal::Crash {
+            title: title.to_owned(),
+        };
+        let at_bad = |titles: &[&str]| Reference::learn([run(&[("a", Pass)], titles)].iter());
+        let short = run(&[("a", Pass)], &["WARNING in foo"]);
+        let long = run(&[("a", Pass)], &["WARNING in foo_bar"]);
+        let asked = signal("WARNING in foo");
+        for (reference, run, present) in [
+            (None, &long, true),
+            (Some(at_bad(&[])), &long, true),
+            (Some(at_bad(&["WARNING in foo"])), &short, true),
+            (Some(at_bad(&["WARNING in foo"])), &long, false),
+            (Some(at_bad(&["WARNING in foo_bar"])), &long, true),
+            (Some(at_bad(&["WARNING in foo_bar"])), &short, false),
+            (
+                Some(at_bad(&["WARNING in foo_bar", "WARNING in foo"])),
+                &long,
+                false,
+            ),
+        ] {
+            let raw = judge(&asked, reference.as_ref(), run);
+            assert_eq!(
+                matches!(raw, Raw::Present(_)),
+                present,
+                "{raw:?} {reference:?}"
+            );
+            assert!(
+                present || matches!(raw, Raw::Unusable(_)),
+                "another crash is no answer"
+            );
+        }
+    }
+
+    #[test]
+    fn what_decided_is_told() {
+        let mut seen = run(&[("a", CaseStatus::Timeout)], &[]);
+        let said = |seen: &TestObservation| judge(&Signal::Failure, None, seen);
+        assert_eq!(
+            said(&seen),
+            Raw::Present("a did not end in its time".to_owned())
+        );
+        seen.cases[0].status = Fail;
+        seen.cases[0].pattern = Some("fails_when matched: lost".to_owned());
+        let text = "a failed: fails_when matched: lost";
+        assert_eq!(said(&seen), Raw::Present(text.to_owned()));
+        let mut broken = run(&[("a", Broken)], &[]);
+        broken.cases[0].exit = 200;
+        let text = "case a could not run (exit 200, which is no answer: 0 is good, 1 to 124 bad, 125 skip)";
+        assert_eq!(said(&broken), Raw::Unusable(text.to_owned()));
+    }
+
+    #[test]
     fn a_boot_failure_is_unusable_unless_it_is_the_reference() {
         let mut dead = run(&[], &["kernel panic: no init"]);
         dead.boot = BootOutcome::Crashed;

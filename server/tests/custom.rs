@@ -100,14 +100,14 @@ async fn an_own_test_becomes_the_suite_of_its_job() {
     let c = suite.files.iter().find(|f| f.kind == FileKind::C).unwrap();
     assert_eq!(c.content, source);
 
-    let page = page(&server, &format!("/jobs/{id}")).await;
+    let shown = page(&server, &format!("/jobs/{id}")).await;
     for part in [
         "repro.c, C source, compiled by the worker",
         "repro.c breaks between",
         "--reproducer repro.c --fails-when KASAN --timeout 20",
         "/* &#60;b&#62; */",
     ] {
-        assert!(page.contains(part), "{part} in {page}");
+        assert!(shown.contains(part), "{part} in {shown}");
     }
     let jobs: Vec<Job> = serde_json::from_str(&page(&server, "/api/v1/jobs").await).unwrap();
     assert_eq!(jobs[0].request.custom.as_ref().unwrap().content, "");
