@@ -1,5 +1,5 @@
 //! Releases of an archive: as commits of a mirror, fetched when wanted, searched like any others.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -28,6 +28,8 @@ use crate::sandbox::{Limits, Sandbox, Spec};
 const POLL: Duration = Duration::from_millis(50);
 /// A kernel that panicked and says nothing more this long does not reboot by itself.
 const PANIC_GRACE: Duration = Duration::from_secs(15);
+/// A machine that could run for less than this part of its time says nothing about its kernel.
+const STARVED: u32 = 6;
 /// Kept of what QEMU says on its standard error, bytes.
 const STDERR_BYTES: usize = 64 << 10;
 /// Largest file of the sandbox: a flood on a port ends here if its middle cannot be given back.
@@ -139,7 +141,14 @@ async fn watch(
         let (bytes, news) = console.poll().context("reading the console")?;
         tell(steps, news);
         let quiet = patience.after(bytes > 0);
-        let passed = start.elapsed();
+        let passed = patience.ran();
+        if start.elapsed() >= times.total * STARVED {
+            return Err(InfraError::Failed(format!(
+                "the host is too busy: the machine could run for {} of {} s",
+                passed.as_secs(),
+                start.elapsed().as_secs()
+            )));
+        }
         let stop = if passed >= times.total {
             Some(Stop::Deadline)
         } else if console.panicked() && quiet >= PANIC_GRACE {

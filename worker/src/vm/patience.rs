@@ -1,8 +1,8 @@
-//! How long a machine has been silent *while it could run*.
+//! How long a machine ran, and was silent, *while it could run*.
 //!
 //! Owns the difference between a hung guest and a starved one: on a busy host
-//! the time that QEMU's threads spent waiting for a CPU does not count as
-//! silence. Must not know ports or guests.
+//! the time that QEMU's threads spent waiting for a CPU counts neither as
+//! silence nor towards a deadline. Must not know ports or guests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,9 +13,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Processes looked at; the sandbox's chain and QEMU are five.
 const PROCESSES: usize = 32;
 
-/// Counts the silence of one process and its descendants.
+/// Counts the time of one process and its descendants.
 pub struct Patience {
     pid: Option<u32>,
+    ran: Duration,
     silent: Duration,
     looked: Instant,
     waited: BTreeMap<u64, Duration>,
@@ -26,6 +27,7 @@ impl Patience {
     pub fn new(pid: Option<u32>) -> Patience {
         Patience {
             pid,
+            ran: Duration::ZERO,
             silent: Duration::ZERO,
             looked: Instant::now(),
             waited: BTreeMap::new(),
@@ -39,13 +41,20 @@ impl Patience {
             self.looked = Instant::now();
             let now = self.pid.map(waited).unwrap_or_default();
             let starved = longest_wait(&self.waited, &now);
-            self.silent += passed.saturating_sub(starved);
+            let could_run = passed.saturating_sub(starved);
+            self.ran += could_run;
+            self.silent += could_run;
             self.waited = now;
         }
         if heard {
             self.silent = Duration::ZERO;
         }
         self.silent
+    }
+
+    /// The time since the start in which it could run.
+    pub fn ran(&self) -> Duration {
+        self.ran
     }
 }
 
