@@ -10,7 +10,8 @@ use crate::job::RevSubject;
 pub struct NewTree {
     /// `[a-z0-9][a-z0-9._-]{0,62}`.
     pub name: String,
-    /// `https://` URL, or an absolute path on the server (admin token).
+    /// `https://` URL, an absolute path on the server (admin token), or `debian:SUITE,SUITE`: the
+    /// releases that Debian's archive has.
     pub url: String,
 }
 

@@ -180,7 +180,8 @@ pub enum TreeCommand {
     /// Mirror a repository; waits for the first fetch.
     Add {
         name: String,
-        /// `https://` URL, or an absolute path on the server.
+        /// `https://` URL, an absolute path on the server, or `debian:SUITE,SUITE` for the releases that
+        /// Debian's archive has.
         url: String,
         /// Print what the server answers.
         #[arg(long)]
@@ -207,8 +208,8 @@ pub struct SubmitArgs {
     /// Only these revisions between the ends are candidates.
     #[arg(long, num_args = 1.., value_name = "REV")]
     pub only: Vec<String>,
-    /// The mirrored repository.
-    #[arg(long)]
+    /// The mirrored repository, or ladder of releases.
+    #[arg(long, visible_alias = "ladder")]
     pub tree: String,
     /// Revisions without the problem (with `--find fix`: with it). At least one.
     #[arg(long, required_unless_present_any = ENDS, num_args = 1.., value_name = "REV")]
