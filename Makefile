@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo test up audit bench-determinism bench-exploration bench-replay bench-search
+.PHONY: demo test up audit bench-determinism bench-exploration bench-powercut bench-replay bench-search
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
@@ -24,6 +24,10 @@ bench-replay:
 # Which knob reaches most schedules? RUNS=100 ROWS='exact shift=3' BUSY_KERNEL=bzImage
 bench-exploration:
 	@scripts/bench-exploration.sh
+
+# Power cuts of Btrfs, on a good kernel and on kernels that leave out a flush. SEEDS='1 2' MUTANTS=no-fua-super
+bench-powercut:
+	@scripts/bench-powercut.sh
 
 # Every target of the search with what is measured. DAG_REPOS='u-boot git' ONLY='T2 T5' SCALE=1
 bench-search:

@@ -7,13 +7,13 @@ set -euo pipefail
 PACKAGES=(
     # compilers and what kernel builds ask for
     build-essential pkg-config bc bison flex cpio kmod rsync ccache
-    libelf-dev libssl-dev xz-utils linux-source-6.12
+    libelf-dev libssl-dev libcap-dev patch xz-utils linux-source-6.12
     # sources and databases
     git ca-certificates postgresql-15
     # virtual machines and the sandbox
     qemu-system-x86 seabios bubblewrap util-linux procps
     # what the suites run in the guest
-    busybox-static btrfs-progs e2fsprogs crun
+    busybox-static btrfs-progs dmsetup e2fsprogs crun
 )
 
 missing() {

@@ -39,6 +39,9 @@ pub const MODULES_PATH: &str = "/lib/firstbad";
 /// The sources that went into a kernel: paths in the tree, one on each line.
 pub const COMPILED: &str = "compiled-files";
 
+/// The selftests that were built with a kernel: an archive for its initramfs.
+pub const KSELFTEST: &str = "kselftest.cpio";
+
 /// One stored file of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artefact {

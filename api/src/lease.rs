@@ -55,6 +55,9 @@ pub struct BuildWork {
     // Absent in work that was stored before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packaged: Option<Packaged>,
+    /// Selftests of the tree that are built with the kernel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kselftest: Vec<String>,
     pub deadline_s: u64,
 }
 

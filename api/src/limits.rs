@@ -55,6 +55,8 @@ pub const LOG_TAIL_BYTES: u64 = 1 << 20;
 pub const LOG_BYTES: u64 = LOG_HEAD_BYTES + 4096 + LOG_TAIL_BYTES;
 /// One artefact, bytes.
 pub const ARTEFACT_BYTES: u64 = 512 << 20;
+/// Selftests of one build, bytes in all: the guest holds them in memory.
+pub const KSELFTEST_BYTES: u64 = 128 << 20;
 /// Patches of one job: count.
 pub const PATCH_COUNT: usize = 32;
 /// Patches of one job: bytes in all.

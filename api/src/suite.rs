@@ -22,6 +22,10 @@ pub struct SuiteSpec {
     /// commits that touch them are suspected first.
     #[serde(default)]
     pub sources: Vec<String>,
+    /// Selftests of the candidate's own tree (`TARGETS` of tools/testing/selftests): built after
+    /// the kernel, in the guest below `/kselftest`. A target that a tree lacks is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kselftest: Vec<String>,
     /// Extra kernel command line.
     #[serde(default)]
     pub cmdline: String,

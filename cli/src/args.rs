@@ -365,6 +365,9 @@ pub struct RunSuiteArgs {
     /// The kernel: a bzImage with the suite's configuration built in.
     #[arg(long, value_name = "BZIMAGE")]
     pub kernel: PathBuf,
+    /// Its selftests: the `kselftest.cpio` of a build. Without it, cases that need them are skipped.
+    #[arg(long, value_name = "CPIO")]
+    pub kselftest: Option<PathBuf>,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Only these cases of the suite.

@@ -6,9 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
+use firstbad_api::artefact::KSELFTEST;
 use firstbad_api::lease::{RunMode, TestWork, VmShape};
 use firstbad_api::observation::{
-    BootOutcome, CaseResult, CaseStatus, Metric, RunEnd, TestObservation,
+    BootOutcome, CaseResult, CaseStatus, GuestArchive, Metric, RunEnd, TestObservation,
 };
 use firstbad_api::suite::SuiteBundle;
 use firstbad_server::suites::Suites;
@@ -50,9 +51,18 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
     let machine = machine(args.guest_dir.as_deref(), &place.dir, args.mode).await?;
     let (steps, _nobody) = mpsc::channel(1);
     let never = CancellationToken::new();
-    let run = vm::run_test(&machine, &args.kernel, &[], &work, &place.dir, steps, never)
-        .await
-        .map_err(|e| Fail::Infrastructure(e.to_string()))?;
+    let archives: Vec<PathBuf> = args.kselftest.iter().cloned().collect();
+    let run = vm::run_test(
+        &machine,
+        &args.kernel,
+        &archives,
+        &work,
+        &place.dir,
+        steps,
+        never,
+    )
+    .await
+    .map_err(|e| Fail::Infrastructure(e.to_string()))?;
     let seen = run.observation;
     let json = serde_json::to_string_pretty(&seen)
         .map_err(|e| Fail::Infrastructure(format!("the results: {e}")))?;
@@ -80,11 +90,15 @@ fn work(args: &RunSuiteArgs) -> Result<(TestWork, String), Fail> {
             names.join(", ")
         )));
     }
-    let image = std::fs::read(&args.kernel)
-        .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", args.kernel.display())))?;
+    let selftests = args.kselftest.iter().map(|path| {
+        Ok(GuestArchive {
+            name: KSELFTEST.to_owned(),
+            sha256: sha256(path)?,
+        })
+    });
     let work = TestWork {
-        archives: Vec::new(),
-        image_sha256: hex::encode(Sha256::digest(&image)),
+        archives: selftests.collect::<Result<_, Fail>>()?,
+        image_sha256: sha256(&args.kernel)?,
         cases: args.cases.clone(),
         shape: VmShape {
             mode: match args.mode {
@@ -124,6 +138,12 @@ fn suite(args: &RunSuiteArgs) -> Result<(SuiteBundle, String), Fail> {
         ))
     })?;
     Ok((suite.clone(), name.to_owned()))
+}
+
+fn sha256(path: &Path) -> Result<String, Fail> {
+    let bytes = std::fs::read(path)
+        .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", path.display())))?;
+    Ok(hex::encode(Sha256::digest(&bytes)))
 }
 
 /// The directory of a run: the user's, or one that goes with the run.

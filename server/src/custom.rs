@@ -88,6 +88,7 @@ pub fn suite(test: &CustomTest) -> Result<(SuiteBundle, Vec<Fragment>), Refused>
 /// Nothing in it is only for people: a test by another name is the same test.
 fn spec(test: &CustomTest) -> SuiteSpec {
     SuiteSpec {
+        kselftest: Vec::new(),
         name: NAME.to_owned(),
         about: "A test of the user's own.".to_owned(),
         memory_mib: test.memory_mib,

@@ -6,12 +6,26 @@ use sha2::{Digest, Sha256};
 /// Changes whenever the way a worker builds changes what comes out.
 pub const BUILD_RECIPE: &str = "build-recipe-1";
 
-/// Source tree, fix-ups, configuration request, toolchain and recipe.
+/// The same for selftests.
+const KSELFTEST_RECIPE: &str = "kselftest-1";
+
+/// Source tree, fix-ups, configuration request, toolchain and recipe; selftests make it
+/// another build, so that only jobs that want them pay for them.
 ///
 /// The request with the tree and the toolchain determines the resolved
 /// configuration, so the identity is known before anything is configured.
-pub fn build(tree_oid: &str, fixups: &[String], config: &ConfigRequest, toolchain: &str) -> String {
-    digest(&(BUILD_RECIPE, tree_oid, fixups, config, toolchain))
+pub fn build(
+    tree_oid: &str,
+    fixups: &[String],
+    config: &ConfigRequest,
+    toolchain: &str,
+    kselftest: &[String],
+) -> String {
+    let kernel = digest(&(BUILD_RECIPE, tree_oid, fixups, config, toolchain));
+    match kselftest {
+        [] => kernel,
+        targets => digest(&(kernel, KSELFTEST_RECIPE, targets)),
+    }
 }
 
 /// A packaged kernel: its files, and what is taken out of them.
@@ -69,11 +83,17 @@ mod tests {
                 text: text.to_owned(),
             }],
         };
-        let base = build("t", &[], &config("A=y"), "gcc");
-        assert_eq!(base, build("t", &[], &config("A=y"), "gcc"));
-        assert_ne!(base, build("u", &[], &config("A=y"), "gcc"));
-        assert_ne!(base, build("t", &["p".to_owned()], &config("A=y"), "gcc"));
-        assert_ne!(base, build("t", &[], &config("A=n"), "gcc"));
-        assert_ne!(base, build("t", &[], &config("A=y"), "clang"));
+        let base = build("t", &[], &config("A=y"), "gcc", &[]);
+        assert_eq!(base, build("t", &[], &config("A=y"), "gcc", &[]));
+        assert_ne!(base, build("u", &[], &config("A=y"), "gcc", &[]));
+        assert_ne!(
+            base,
+            build("t", &["p".to_owned()], &config("A=y"), "gcc", &[])
+        );
+        assert_ne!(base, build("t", &[], &config("A=n"), "gcc", &[]));
+        assert_ne!(base, build("t", &[], &config("A=y"), "clang", &[]));
+        let tests = |target: &str| build("t", &[], &config("A=y"), "gcc", &[target.to_owned()]);
+        assert_ne!(base, tests("pidfd"));
+        assert_ne!(tests("proc"), tests("pidfd"));
     }
 }

@@ -22,7 +22,7 @@ use crate::dirs::{Dirs, DirtyMark, remove_dir, sandbox_dir};
 use crate::error::{Context, InfraError};
 use crate::process::{Until, output, run_logged, signal_of};
 use crate::sandbox::{Sandbox, Spec};
-use crate::{compiled, kconfig, signature, untrusted};
+use crate::{compiled, kconfig, kselftest, signature, untrusted};
 
 /// Part of the key of object directories: raise it when the recipe changes.
 const RECIPE: &str = "1";
@@ -86,6 +86,7 @@ pub struct Build<'a> {
     scratch: &'a Path,
     config: &'a ConfigRequest,
     tree: &'a str,
+    kselftest: &'a [String],
     objects: PathBuf,
     mark: DirtyMark,
     fresh: bool,
@@ -136,6 +137,7 @@ impl Kbuild {
         source: &'a Path,
         scratch: &'a Path,
     ) -> Result<Build<'a>, InfraError> {
+        kselftest::check(&work.kselftest)?;
         let request = serde_json::to_vec(&work.config).context("the configuration request")?;
         let mut hash = Sha256::new();
         for part in [RECIPE.as_bytes(), self.toolchain.as_bytes(), &request] {
@@ -154,6 +156,7 @@ impl Kbuild {
             scratch,
             config: &work.config,
             tree: &work.tree,
+            kselftest: &work.kselftest,
             objects,
             mark,
             fresh,
@@ -296,7 +299,10 @@ impl Build<'_> {
             };
         }
         let step = match step {
-            Step::Done(()) => self.collect(lost_symbols)?,
+            Step::Done(()) => {
+                let selftests = self.selftests(log, until).await?;
+                self.collect(lost_symbols, selftests)?
+            }
             Step::Failed(line) => Step::Failed(line),
         };
         self.finish()?;
@@ -322,6 +328,27 @@ impl Build<'_> {
         args.push("bzImage".to_owned());
         let command = self.kbuild.sandbox.command(&self.spec(), "make", &args);
         self.run(command, "building", log, until).await
+    }
+
+    /// Builds the selftests; that they cannot be built is no failure of the build.
+    async fn selftests(
+        &mut self,
+        log: &mut BuildLog,
+        until: &Until,
+    ) -> Result<Vec<GuestArchive>, InfraError> {
+        if self.kselftest.is_empty() {
+            return Ok(Vec::new());
+        }
+        let targets = self.kselftest.join(" ");
+        let mut args: Vec<String> = ["-c", kselftest::SCRIPT, "kselftest", &targets]
+            .map(str::to_owned)
+            .into();
+        args.extend(make_args(self.kbuild.jobs));
+        let command = self.kbuild.sandbox.command(&self.spec(), "sh", &args);
+        if let Step::Failed(line) = self.run(command, "building selftests", log, until).await? {
+            log.note(&format!("no selftests: {line}")).context("log")?;
+        }
+        Ok(vec![kselftest::collect(&self.obj(), self.scratch)?])
     }
 
     async fn run(
@@ -372,7 +399,11 @@ impl Build<'_> {
         }
     }
 
-    fn collect(&self, lost_symbols: Vec<String>) -> Result<Step<Built>, InfraError> {
+    fn collect(
+        &self,
+        lost_symbols: Vec<String>,
+        archives: Vec<GuestArchive>,
+    ) -> Result<Step<Built>, InfraError> {
         let obj = self.obj();
         // What make called a success but left incomplete is the tree's doing.
         let (image, config, vmlinux, release) = match (
@@ -387,7 +418,11 @@ impl Build<'_> {
             }
         };
         let signature = match signature::of_vmlinux(vmlinux) {
-            Ok(signature) => signature,
+            // The selftests are tested too.
+            Ok(kernel) => match &archives[..] {
+                [] => kernel,
+                tests => hex::encode(Sha256::digest(format!("{kernel} {tests:?}"))),
+            },
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
                 return Ok(Step::Failed(format!("vmlinux: {e}")));
             }
@@ -414,7 +449,7 @@ impl Build<'_> {
             lost_symbols,
             objects_built: self.lines.objects,
             ccache_hits: self.ccache_hits(),
-            archives: Vec::new(),
+            archives,
         }))
     }
 

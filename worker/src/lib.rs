@@ -17,6 +17,7 @@ mod git;
 mod images;
 pub mod kbuild;
 pub mod kconfig;
+pub mod kselftest;
 mod lease;
 mod packaged;
 pub mod process;

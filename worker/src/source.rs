@@ -205,6 +205,7 @@ mod tests {
             },
             fixups: vec![],
             packaged: None,
+            kselftest: vec![],
             deadline_s: 1,
         };
         let id = "0123456789012345678901234567890123456789";

@@ -416,3 +416,70 @@ async fn a_kvm_that_root_can_open_can_be_opened_in_the_sandbox_and_only_on_reque
         assert_eq!(status.success(), kvm);
     }
 }
+
+/// Stands in for `tools/testing/selftests`: `a` has two programs, one of which cannot be built.
+const SELFTESTS: [(&str, &str); 4] = [
+    (
+        "tools/testing/selftests/Makefile",
+        r#"
+install:
+	mkdir -p $(KSFT_INSTALL_PATH)
+	for t in $(TARGETS); do $(MAKE) -C $$t install TO=$(KSFT_INSTALL_PATH)/$$t; done
+"#,
+    ),
+    (
+        "tools/testing/selftests/a/Makefile",
+        r#"
+install: good broken
+	mkdir -p $(TO)
+	cp $(TO)/../../good $(TO)/good
+	cp $(TO)/../../broken $(TO)/broken
+good broken:
+	$(CC) $(LDFLAGS) -o $(KSFT_INSTALL_PATH)/../$@ $@.c
+"#,
+    ),
+    (
+        "tools/testing/selftests/a/good.c",
+        "int main(void) { return 0; }\n",
+    ),
+    ("tools/testing/selftests/a/broken.c", "int main(\n"),
+];
+
+#[tokio::test]
+async fn selftests_are_what_is_tested_too_and_never_fail_a_build() {
+    let bench = Bench::new().await;
+    let plain = bench.built(&SELFTESTS, "CONFIG_A=y\n").await;
+    assert_eq!(plain.archives, []);
+    let mut asked = work("0", "CONFIG_A=y\n");
+    asked.kselftest = vec!["a".to_owned(), "not/there".to_owned()];
+    let build = async |changes: Vec<(&str, &str)>| {
+        let done = bench.build_work(&changes, &asked, &until()).await;
+        let Ok(Step::Done(built)) = done else {
+            panic!("{done:?}\n{}", bench.log());
+        };
+        let [archive] = &built.archives[..] else {
+            panic!("{built:?}");
+        };
+        let bytes = fs::read(bench.dirs.scratch(1, 1).join(&archive.name)).unwrap();
+        (built.signature.clone(), archive.sha256.clone(), bytes)
+    };
+    let holds = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|w| w == name.as_bytes());
+
+    let (signature, first, bytes) = build(SELFTESTS.to_vec()).await;
+    assert_ne!(signature, plain.signature);
+    assert!(holds(&bytes, "kselftest/a/good"), "{}", bench.log());
+    assert!(!holds(&bytes, "broken"), "{}", bench.log());
+    assert!(bench.log().contains("the tree has no not/there"));
+
+    let mut changes = SELFTESTS.to_vec();
+    changes[2].1 = "int main(void) { return 1; }\n";
+    let (other, second, _) = build(changes).await;
+    assert_ne!((&other, &second), (&signature, &first));
+    let (again, third, _) = build(SELFTESTS.to_vec()).await;
+    assert_eq!((again, third), (signature, first));
+
+    // A tree whose selftests are gone says that it has none.
+    fs::remove_dir_all(bench.home.path().join("tree/tools")).unwrap();
+    let (_, _, bytes) = build(vec![]).await;
+    assert!(!holds(&bytes, "good"));
+}

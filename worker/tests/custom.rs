@@ -66,6 +66,7 @@ fn work(cases: &[Own], image: &[u8]) -> TestWork {
         });
     }
     let spec = SuiteSpec {
+        kselftest: Vec::new(),
         name: "custom".to_owned(),
         about: String::new(),
         memory_mib: 512,

@@ -5,11 +5,15 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod suites;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use firstbad_api::lease::{RunMode, TestWork, VmShape};
-use firstbad_api::observation::{BootOutcome, CaseStatus, CrashKind, RunEnd, TestObservation};
+use firstbad_api::observation::{
+    BootOutcome, CaseStatus, CrashKind, GuestArchive, RunEnd, TestObservation,
+};
 use firstbad_api::suite::{CaseSpec, FileKind, Patterns, SuiteBundle, SuiteFile, SuiteSpec};
 use firstbad_worker::error::InfraError;
 use firstbad_worker::sandbox::Sandbox;
@@ -24,6 +28,7 @@ struct Lab {
     vm: Vm,
     dir: TempDir,
     image: PathBuf,
+    kselftest: Option<PathBuf>,
 }
 
 impl Lab {
@@ -39,12 +44,13 @@ impl Lab {
             vm,
             dir,
             image: wanted("FIRSTBAD_TEST_BZIMAGE"),
+            kselftest: None,
         }
     }
 
     fn work(&self, suite: SuiteBundle, mode: RunMode, seed: u64) -> TestWork {
         TestWork {
-            archives: Vec::new(),
+            archives: self.kselftest.iter().map(|p| archive(p)).collect(),
             image_sha256: sha256(&self.image),
             shape: VmShape {
                 mode,
@@ -74,7 +80,8 @@ impl Lab {
     ) -> Result<(RunResult, Vec<Progress>), InfraError> {
         let scratch = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
         let (send, mut seen) = mpsc::channel(64);
-        let result = run_test(&self.vm, &self.image, &[], work, &scratch, send, cancel).await?;
+        let files: Vec<PathBuf> = self.kselftest.iter().cloned().collect();
+        let result = run_test(&self.vm, &self.image, &files, work, &scratch, send, cancel).await?;
         let mut steps = Vec::new();
         while let Some(step) = seen.recv().await {
             steps.push(step);
@@ -100,6 +107,13 @@ fn wanted(name: &str) -> PathBuf {
     PathBuf::from(value)
 }
 
+fn archive(path: &Path) -> GuestArchive {
+    GuestArchive {
+        name: "kselftest.cpio".to_owned(),
+        sha256: sha256(path),
+    }
+}
+
 fn sha256(path: &Path) -> String {
     hex::encode(Sha256::digest(std::fs::read(path).unwrap()))
 }
@@ -117,6 +131,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
         memory_mib: 512,
         tools: Vec::new(),
         sources: Vec::new(),
+        kselftest: Vec::new(),
         config: Vec::new(),
         cmdline: cmdline.to_owned(),
         case: cases
@@ -148,30 +163,6 @@ fn bundle(spec: SuiteSpec, files: Vec<SuiteFile>) -> SuiteBundle {
         files,
         digest: hex::encode(Sha256::digest(text)),
     }
-}
-
-/// A suite of this repository, as the server would send it.
-fn shipped(name: &str) -> SuiteBundle {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../suites")
-        .join(name);
-    let text = std::fs::read_to_string(dir.join("suite.toml")).unwrap();
-    let mut files: Vec<SuiteFile> = Vec::new();
-    for (dir, inside) in [(dir.clone(), ""), (dir.join("../lib"), "lib/")] {
-        let entries = std::fs::read_dir(dir).into_iter().flatten();
-        for entry in entries.map(|entry| entry.unwrap()) {
-            let name = entry.file_name().into_string().unwrap();
-            if name != "suite.toml" {
-                files.push(SuiteFile {
-                    path: format!("{inside}{name}"),
-                    content: std::fs::read_to_string(entry.path()).unwrap(),
-                    kind: FileKind::Text,
-                });
-            }
-        }
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    bundle(toml::from_str(&text).unwrap(), files)
 }
 
 #[tokio::test]
@@ -287,52 +278,6 @@ fn replay(lab: &Lab, run: &RunResult) -> [Vec<u8>; 2] {
         .unwrap();
     assert!(status.success(), "{status}");
     ["console", "frames"].map(|name| std::fs::read(dir.path().join(name)).unwrap())
-}
-
-#[tokio::test]
-async fn the_shipped_suites_pass() {
-    pass(&["btrfs/smoke", "btrfs/direct-io", "container/lifecycle"]).await;
-}
-
-/// The long ones (enospc, exit-race, exit-latency) are left to `make bench-determinism`.
-#[tokio::test]
-async fn the_further_suites_pass() {
-    pass(&[
-        "btrfs/dio-perf",
-        "btrfs/qgroup-snapshot",
-        "btrfs/raid",
-        "container/cgroup-limits",
-        "container/idmapped-mounts",
-        "container/namespaces",
-        "io/llm",
-    ])
-    .await;
-}
-
-async fn pass(suites: &[&str]) {
-    let lab = Lab::new().await;
-    for name in suites {
-        let began = Instant::now();
-        let run = lab.run(&lab.work(shipped(name), RunMode::Exact, 1)).await;
-        let seen = run.observation;
-        println!(
-            "{name}: {:.1} s, {} cases",
-            began.elapsed().as_secs_f64(),
-            seen.cases.len()
-        );
-        for case in &seen.cases {
-            println!("  {} {:?} {} ms", case.case, case.status, case.duration_ms);
-            assert_eq!(case.status, CaseStatus::Pass, "{name}: {case:#?}");
-        }
-        assert_eq!(
-            (seen.boot, seen.end),
-            (BootOutcome::Up, RunEnd::PowerOff),
-            "{name}"
-        );
-        assert_eq!(seen.crashes, [], "{name}");
-        assert_eq!(seen.left, [] as [String; 0], "{name}");
-        assert_eq!(seen.cases.len(), shipped(name).spec.case.len());
-    }
 }
 
 #[tokio::test]

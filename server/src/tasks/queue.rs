@@ -104,13 +104,20 @@ impl Queue<'_> {
             config: job.config.0.clone(),
             fixups: fixups.to_vec(),
             packaged: packaged.clone(),
+            kselftest: job.suite.spec.kselftest.clone(),
             deadline_s: limits::BUILD_DEADLINE_S,
         });
         let new = NewAttempt {
             kind: "build",
             identity: &match &packaged {
                 Some(packaged) => identity::packaged(&row.tree_oid, packaged),
-                None => identity::build(&row.tree_oid, fixups, &job.config, toolchain),
+                None => identity::build(
+                    &row.tree_oid,
+                    fixups,
+                    &job.config,
+                    toolchain,
+                    &job.suite.spec.kselftest,
+                ),
             },
             tree_id: job.tree_id,
             tree: &job.tree,

@@ -17,6 +17,7 @@ pub const USUAL: &[&str] = &[
     "btrfs",
     "busybox",
     "crun",
+    "dmsetup",
     "mkfs.btrfs",
     "mkfs.ext4",
     "setpriv",

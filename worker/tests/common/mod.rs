@@ -7,7 +7,7 @@ use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest, Fragment};
 /// Targets, variables and files of the real build that the worker relies on.
 pub const MAKEFILE: &str = r##"
 KNOWN := CONFIG_A CONFIG_B
-.PHONY: tinyconfig olddefconfig bzImage extra
+.PHONY: tinyconfig olddefconfig bzImage extra headers
 tinyconfig:
 	echo '# CONFIG_A is not set' >$(O)/.config
 olddefconfig:
@@ -23,6 +23,7 @@ $(O)/main.o: main.c $(O)/.config
 $(O)/vmlinux: $(O)/main.o
 	ld -e go -o $@ $<
 extra:
+headers:
 "##;
 
 pub const MAIN: &str = "int go(void)\n{\n\treturn 1;\n}\n";
@@ -49,6 +50,7 @@ pub fn work(rev: &str, fragment: &str) -> BuildWork {
         },
         fixups: vec![],
         packaged: None,
+        kselftest: vec![],
         deadline_s: 60,
     }
 }

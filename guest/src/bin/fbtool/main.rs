@@ -12,6 +12,7 @@ mod llm;
 mod mapped;
 mod pattern;
 mod perf;
+mod powercut;
 mod race;
 #[path = "../../seed.rs"]
 mod seed;
@@ -44,7 +45,12 @@ const USAGE: &str = "usage:
   fbtool weights MODE FILE SEED SHARD NAME
                                        MODE: direct buffered mmap
   fbtool shuffle FILE SEED SHARD COUNT NAME
-  fbtool race FILE WRITERS TURNS       prints the order of the turns and what was lost";
+  fbtool race FILE WRITERS TURNS       prints the order of the turns and what was lost
+  fbtool power-work MODE FOLDER LABEL SEED STEPS
+                                       MODE: fsync rename direct snapshot; marks the device `cut`
+  fbtool power-cuts NAME RECORD BYTES MODE SEED STEPS CUTS LABEL...
+                                       the recorded device after CUTS power cuts,
+                                       prints ::metric NAME_cuts and others";
 
 /// Why the tool does not exit 0.
 #[derive(Debug)]
@@ -105,6 +111,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ["dio-perf" | "checkpoint" | "weights" | "shuffle", ..] => measure(args),
         ["race", file, writers, turns] => race::run(file, number(writers)?, number(turns)?),
         ["nocow", file] => direct::create_nocow(file),
+        ["power-work" | "power-cuts", ..] => power(args),
         _ => Err(Failure::Call(USAGE.into())),
     }
 }
@@ -121,6 +128,37 @@ fn space(args: &[&str]) -> Result<(), Failure> {
         }
         ["verify-files", dir, seed, count, bytes] => {
             full::verify(dir, number(seed)?, number(count)?, number(bytes)?)
+        }
+        _ => Err(Failure::Call(USAGE.into())),
+    }
+}
+
+fn power(args: &[&str]) -> Result<(), Failure> {
+    match args {
+        ["power-work", mode, folder, label, seed, steps] => {
+            powercut::work(mode, folder, label, number(seed)?, number(steps)?)
+        }
+        [
+            "power-cuts",
+            name,
+            record,
+            bytes,
+            mode,
+            seed,
+            steps,
+            cuts,
+            labels @ ..,
+        ] => {
+            let recorded = powercut::Recorded {
+                name,
+                record,
+                bytes: number(bytes)?,
+                mode,
+                seed: number(seed)?,
+                steps: number(steps)?,
+                labels,
+            };
+            powercut::cuts(&recorded, number(cuts)?)
         }
         _ => Err(Failure::Call(USAGE.into())),
     }

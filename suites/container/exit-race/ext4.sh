@@ -1,0 +1,2 @@
+. "${0%/*}/race.sh"
+race ext4
