@@ -170,7 +170,7 @@ async fn what_cannot_be_run_is_refused_before_a_row_is_written() {
             "/custom/kind",
             "unknown variant",
         ),
-        (with("size", json!(1)), 422, "/custom", "unknown field"),
+        (with("size", json!(1)), 422, "/custom/size", "unknown field"),
     ] {
         let problem = server.refusal("/jobs", &body).await;
         assert_eq!(
