@@ -1,7 +1,8 @@
 #!/bin/bash
 # How many schedules do the seeds of exact runs reach, and with which knob most? Two
-# planted races, one run a seed: writers that lose each other's updates, and (with
-# BUSY_KERNEL) containers that leave an inode busy. Beside plain TCG on the wall clock.
+# planted races: writers that lose each other's updates, 20 rounds in each run, and
+# (with BUSY_KERNEL) containers that leave an inode busy. Beside plain TCG on the wall
+# clock. A row's knobs are options of `run-suite`.
 # KVM is not measured: where a stock kernel boots under it, it is just another row.
 #
 # RUNS=100                 seeds of each row
@@ -52,27 +53,26 @@ once() {
 kvm='no /dev/kvm on this machine'
 [ ! -e /dev/kvm ] || kvm='/dev/kvm is there; run-suite --mode real uses it only if a canary kernel boots under it'
 echo "KVM: $kvm"
-printf '%-16s %5s   %-32s %-18s %s\n' knob runs 'interleavings (distinct per 100)' \
-    'lost (per 100)' 'busy inodes (per 100)   s/run'
+printf '%-16s %5s %7s   %-24s %-24s %-24s %s\n' knob runs rounds 'orders (per 100 rounds)' \
+    'lost (per 100 rounds)' 'busy (per 100 runs)' s/run
 for row in $ROWS; do
     : >"$OUT/orders"
     busy=0
     began=$SECONDS
     for ((seed = 1; seed <= RUNS; seed++)); do
         once "$row" "$seed" "$KERNEL" explore/race writers
-        grep -o 'interleaving [0-9a-f]* lost [0-9]*' "$OUT/run/results.json" | head -n 1 >>"$OUT/orders"
+        grep -o 'interleaving [0-9a-f]* lost [0-9]*' "$OUT/run/results.json" >>"$OUT/orders"
         if [ -n "${BUSY_KERNEL:-}" ]; then
             once "$row" "$seed" "$BUSY_KERNEL" container/lifecycle many
             ! grep -q 'Busy inodes after unmount' "$OUT/run/results.json" || busy=$((busy + 1))
         fi
     done
     took=$((SECONDS - began))
-    awk -v row="$row" -v busy="${BUSY_KERNEL:+$busy}" -v took="$took" '
+    awk -v row="$row" -v runs="$RUNS" -v busy="${BUSY_KERNEL:+$busy}" -v took="$took" '
+        function share(n, all) { return sprintf("%d (%.0f)", n, all ? 100 * n / all : 0) }
         { if (!seen[$2]++) distinct++; if ($4 > 0) lost++ }
         END {
-            told = busy == "" ? "not measured" : sprintf("%d (%.0f)", busy, 100 * busy / NR)
-            printf "%-16s %5d   %-32s %-18s %-23s %.1f\n", row, NR,
-                sprintf("%d (%.0f)", distinct, 100 * distinct / NR),
-                sprintf("%d (%.0f)", lost, 100 * lost / NR), told, took / NR
+            printf "%-16s %5d %7d   %-24s %-24s %-24s %.1f\n", row, runs, NR, share(distinct, NR),
+                share(lost, NR), busy == "" ? "not measured" : share(busy, runs), took / runs
         }' "$OUT/orders"
 done

@@ -68,6 +68,13 @@ nothing_twice() {
     fi
 }
 
+# The first run of a worker is made twice, here on a real machine, and was the same.
+runs_are_exact() {
+    "$FIRSTBAD" jobs "$JOB" |
+        awk '/^run again / { all = $3 + 0; same = $4 + 0 } END { exit !(all > 0 && same == all) }' ||
+        die 'an exact run was not run again, or was not the same'
+}
+
 # The same range and another suite: both ends pass, and every kernel is there already.
 nothing_built_again() {
     local first=$JOB built code=0
@@ -131,6 +138,7 @@ scenario_watch
 "$FIRSTBAD" attempts "$JOB"
 scenario_check
 nothing_twice
+runs_are_exact
 if [ "${DRILL:-1}" = 1 ]; then
     [ "$(wc -l <"$DRILLED")" -eq 4 ] || die 'the drill did not kill all four; the job was too quick'
 fi
