@@ -262,9 +262,14 @@ fn source(out: &mut impl Write, path: &Path) -> Result<(), RepoError> {
         .stdout
         .take()
         .ok_or_else(|| broken(&"xz has no output"))?;
-    let written = unpack(out, BufReader::with_capacity(1 << 20, stdout), path);
+    let mut input = BufReader::with_capacity(1 << 20, stdout);
+    let written = unpack(out, &mut input, path);
+    // An archive ends before its last block; xz fails when nobody reads that.
+    let rest = std::io::copy(&mut input, &mut std::io::sink());
+    drop(input);
     let ended = xz.wait().map_err(|e| broken(&e))?;
     written?;
+    rest.map_err(|e| broken(&e))?;
     match ended.success() {
         true => Ok(()),
         false => Err(broken(&"xz failed")),
