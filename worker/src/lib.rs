@@ -19,7 +19,7 @@ pub mod kbuild;
 pub mod kconfig;
 pub mod kselftest;
 mod lease;
-mod packaged;
+pub mod packaged;
 pub mod process;
 pub mod sandbox;
 pub mod selftest;

@@ -25,8 +25,10 @@ first() {
 	echo "none of these is in the packages: $*" >&2
 	return 1
 }
-cp "$(first "$root/boot/vmlinuz-$release" "$lib/vmlinuz")" /out/image
-cp "$(first "$root/boot/config-$release" "$lib/config")" /out/config
+image=$(first "$root/boot/vmlinuz-$release" "$lib/vmlinuz")
+cp "$image" /out/image
+config=$(first "$root/boot/config-$release" "$lib/config")
+cp "$config" /out/config
 echo "$release" >/out/release
 depmod --basedir "$root" "$release"
 : >/out/missing
