@@ -182,7 +182,7 @@ fn edge(what: &What, from: usize, to: usize, old: &Cell, new: &Cell) -> Option<E
             Cell::Values { values: b, .. },
         ) => {
             let step = step(a, b)?;
-            let change = format!("{:+.1} %", step.change * 100.0).replace('-', "−");
+            let change = format!("{:+.1}\u{a0}%", step.change * 100.0).replace('-', "−");
             Some(Edge {
                 change: Some(step.change),
                 noise: step.noise,
