@@ -1,14 +1,12 @@
 //! A kernel out of a package: real packages, made here, unpacked in the real sandbox.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use firstbad_api::lease::Packaged;
+use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest, Fragment, Packaged};
 use firstbad_worker::buildlog::BuildLog;
 use firstbad_worker::kbuild::{Built, Step};
 use firstbad_worker::packaged::unpack;
@@ -83,12 +81,23 @@ async fn unpacked(fill: impl Fn(&Path)) -> (tempfile::TempDir, Step<Built>) {
     };
     let sandbox = Sandbox::new().unwrap();
     let mut log = BuildLog::create(&scratch.join("build.log")).unwrap();
-    let work = common::work(
-        "0",
-        "CONFIG_EXT4_FS=y\nCONFIG_OVERLAY_FS=y\nCONFIG_BTRFS_FS=y\n",
-    );
     let packaged = Packaged {
         modules: ["crypto-hash", "disk", "none"].map(str::to_owned).into(),
+    };
+    let work = BuildWork {
+        tree: "fixture".to_owned(),
+        rev: "0".to_owned(),
+        config: ConfigRequest {
+            base: ConfigBase::Tinyconfig,
+            fragments: vec![Fragment {
+                name: "user".to_owned(),
+                text: "CONFIG_EXT4_FS=y\nCONFIG_OVERLAY_FS=y\nCONFIG_BTRFS_FS=y\n".to_owned(),
+            }],
+        },
+        fixups: vec![],
+        packaged: Some(packaged.clone()),
+        kselftest: vec![],
+        deadline_s: 60,
     };
     let step = unpack(
         &sandbox, &work, &packaged, &source, &scratch, &mut log, &until,
