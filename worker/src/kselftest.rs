@@ -44,11 +44,11 @@ pub fn check(targets: &[String]) -> Result<(), InfraError> {
 pub fn collect(objects: &Path, scratch: &Path) -> Result<GuestArchive, InfraError> {
     let mut archive = Archive::default();
     archive.dir(GUEST);
-    let installed = objects.join(INSTALLED);
     let list = untrusted::text(objects, FILES, FILES_BYTES).unwrap_or_default();
     let mut left = KSELFTEST_BYTES;
     for name in list.lines().filter(|name| is_plain(name)) {
-        let Ok(file) = untrusted::open(&installed, name) else {
+        // From above what the sandbox can write: it may have put a link in a folder's place.
+        let Ok(file) = untrusted::open(objects, &format!("{INSTALLED}/{name}")) else {
             continue;
         };
         let mut bytes = Vec::new();
@@ -103,6 +103,20 @@ mod tests {
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("kselftest/a/test") && text.contains("kselftest/list.txt"));
         assert!(!text.contains("secret") && !text.contains("passwd") && !text.contains("link"));
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_folder_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = dir.path().join("obj");
+        let installed = objects.join(INSTALLED);
+        std::fs::create_dir_all(installed.parent().unwrap()).unwrap();
+        std::fs::write(dir.path().join("token"), "secret").unwrap();
+        std::os::unix::fs::symlink(dir.path(), &installed).unwrap();
+        std::fs::write(objects.join(FILES), "token\n").unwrap();
+        let made = collect(&objects, dir.path()).unwrap();
+        let bytes = std::fs::read(dir.path().join(made.name)).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("secret"));
     }
 
     #[test]

@@ -133,20 +133,41 @@ fn collect(
 
 /// The modules as an archive for the guest, and how many they are.
 fn modules(out: &Path) -> Result<(usize, Vec<u8>), String> {
-    let dir = out.join("modules");
-    let entries = fs::read_dir(&dir).map_err(|e| format!("modules: {e}"))?;
+    let entries = fs::read_dir(out.join("modules")).map_err(|e| format!("modules: {e}"))?;
     let mut archive = Archive::default();
     let mut count = 0;
+    let mut total = 0;
     for entry in entries {
         let name = entry.map_err(|e| format!("modules: {e}"))?.file_name();
         let name = name.to_str().ok_or("modules: a name is not UTF-8")?;
         let mut bytes = Vec::new();
-        untrusted::open(&dir, name)?
+        // From above what the sandbox can write: it may have put a link in the folder's place.
+        untrusted::open(out, &format!("modules/{name}"))?
             .take(MODULE_BYTES)
             .read_to_end(&mut bytes)
             .map_err(|e| format!("{name}: {e}"))?;
+        total += bytes.len() as u64;
+        if total > ARTEFACT_BYTES {
+            return Err("the modules are larger than an artefact may be".to_owned());
+        }
         archive.file(&format!("{MODULES_PATH}/{name}"), 0o644, bytes);
         count += 1;
     }
     Ok((count, archive.bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_place_of_the_folder_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, host) = (dir.path().join("out"), dir.path().join("host"));
+        fs::create_dir(&out).unwrap();
+        fs::create_dir(&host).unwrap();
+        fs::write(host.join("token"), "secret").unwrap();
+        std::os::unix::fs::symlink(&host, out.join("modules")).unwrap();
+        assert!(modules(&out).is_err());
+    }
 }
