@@ -27,7 +27,7 @@ const FILTERS_MAX: u32 = 100_000;
 const STALE_LOCK: Duration = Duration::from_secs(15 * 60);
 
 /// Cheap serving: deltas of the existing packs are reused, none is searched.
-pub(super) const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("uploadpack.allowAnySHA1InWant", "true"),
     ("pack.window", "0"),
     ("core.compression", "1"),
@@ -88,16 +88,19 @@ impl Repos {
         clone.args(["--template=", "--upload-pack", LOCAL_UPLOAD_PACK]);
         clone.args(["--end-of-options", url]).arg(&fresh);
         fetched(git::run(clone, None, CLONE).await, url)?;
+        self.place(name, guard).await
+    }
+
+    /// Gives a new repository the settings of a mirror, and its place.
+    pub(super) async fn place(&self, name: &str, fresh: RemoveOnDrop) -> Result<(), RepoError> {
         for (key, value) in SETTINGS {
-            let mut config = git::read(&fresh);
+            let mut config = git::read(&fresh.0);
             config.args(["config", key, value]);
             git::expect(config, None, Bound::QUICK).await?;
         }
-        tokio::fs::rename(&fresh, self.path(name))
+        tokio::fs::rename(&fresh.0, self.path(name))
             .await
-            .map_err(|e| failed("cannot place", &self.path(name), e))?;
-        drop(guard);
-        Ok(())
+            .map_err(|e| failed("cannot place", &self.path(name), e))
     }
 
     pub(super) fn scratch(&self, name: &str, what: &str) -> PathBuf {

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::fetch::SETTINGS;
 use super::git::{self, Bound};
 use super::read::read;
 use super::scratch::Scratch;
@@ -89,16 +88,7 @@ impl Repos {
         init.args(["init", "--quiet", "--bare", "--template="])
             .arg(&fresh);
         git::expect(init, None, Bound::QUICK).await?;
-        for (key, value) in SETTINGS {
-            let mut config = git::read(&fresh);
-            config.args(["config", key, value]);
-            git::expect(config, None, Bound::QUICK).await?;
-        }
-        tokio::fs::rename(&fresh, self.path(name))
-            .await
-            .map_err(|e| failed("cannot place", &self.path(name), e))?;
-        drop(guard);
-        Ok(())
+        self.place(name, guard).await
     }
 
     /// What the archive no longer has is no longer offered; commits that jobs know stay.
