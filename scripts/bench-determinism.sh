@@ -1,7 +1,9 @@
 #!/bin/bash
-# Are exact runs exact? Every suite, many times with the same seed while the other
-# cores are busy: console, result port and observation must be the same bytes. Then
-# further seeds once each: how far the metrics lie apart between them.
+# Are exact runs exact? Every suite, many times with the same seed, as many machines at
+# once as there are processors, each the load of the others: console, result port and
+# observation must be the same bytes. Then further seeds once each: how far the metrics lie
+# apart between them. What was run is kept and not run again with the same kernel and
+# programs: the bench may be stopped and goes on.
 #
 # RUNS=20               runs per suite, seed and number of vCPUs
 # SEEDS='1'             seeds that are repeated
@@ -9,6 +11,7 @@
 # VCPUS='1 2'           sizes of the machine
 # SUITES='btrfs/smoke'  [default: all]
 # KERNEL=bzImage        [default: the tests' own, built when it is missing]
+# KSELFTEST=FILE        `kselftest.cpio` of a build of that kernel [default: that suite is left out]
 # MINUTES=60            no run begins later; what is missing then fails the bench
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -18,9 +21,7 @@ SEEDS=${SEEDS:-1}
 SPREAD=${SPREAD-2 3 4 5}
 VCPUS=${VCPUS:-1 2}
 SUITES=${SUITES:-$(cd "$ROOT/suites" && printf '%s\n' */*/suite.toml | sed 's|/suite.toml$||')}
-OUT=$STATE/determinism
-LOAD=()
-UNTIL=$((SECONDS + 60 * ${MINUTES:-1000000}))
+KSELFTEST=${KSELFTEST:-}
 
 if [ -z "${KERNEL:-}" ]; then
     "$ROOT/scripts/setup.sh"
@@ -29,69 +30,76 @@ if [ -z "${KERNEL:-}" ]; then
     KERNEL=$STATE/test-kernel/bzImage
 fi
 export FIRSTBAD_GUEST_DIR=${FIRSTBAD_GUEST_DIR:-$GUEST_DIR}
-rm -rf "$OUT"
+export FIRSTBAD KERNEL KSELFTEST
+if [ -z "$KSELFTEST" ]; then
+    SUITES=${SUITES//container\/kselftest/}
+    echo 'container/kselftest is left out: KSELFTEST names no selftests'
+fi
+# What a run is a function of, but for suite, machine and seed.
+SAME=$(cat "$KERNEL" "$FIRSTBAD" "$FIRSTBAD_GUEST_DIR"/{firstbad-guest,fbtool} $KSELFTEST | sha256sum)
+export OUT=$STATE/determinism/${SAME:0:16}
 mkdir -p "$OUT"
+UNTIL=$(($(date +%s) + 60 * ${MINUTES:-1000000}))
+export UNTIL
 
-unload() {
-    [ "${#LOAD[@]}" -eq 0 ] || kill "${LOAD[@]}" 2>/dev/null || true
-}
-trap unload EXIT
-for ((core = 1; core < $(nproc); core++)); do
-    (while :; do :; done) &
-    LOAD+=($!)
-done
-
-# once DIR SUITE VCPUS SEED: one run; its text is in DIR.txt, its bytes are in DIR.
+# once SUITE VCPUS SEED RUN: one run; a line of digests and a file of its text are left. The
+# bytes are kept of the first run of a seed, and of the first that differs from it.
 once() {
-    rm -rf "$1"
-    local code=0
-    "$FIRSTBAD" run-suite --kernel "$KERNEL" --vcpus "$3" --seed "$4" --dir "$1" "$2" \
-        >"$1.txt" 2>&1 </dev/null || code=$?
-    [ "$code" -lt 126 ] || die "$2: $(tail -n 1 "$1.txt")"
-    [ "$code" -eq 0 ] || printf '%-26s %5s %6s   not good (%s), see %s\n' "$2" "$3" "$4" "$code" "$1.txt"
+    local suite=$1 vcpus=$2 seed=$3 run=$4 code=0 name first digest
+    name=${suite//\//-}-$vcpus-$seed
+    [ "$(date +%s)" -lt "$UNTIL" ] && [ ! -e "$OUT/$name.$run" ] || return 0
+    local dir=$OUT/$name-$run
+    rm -rf "$dir"
+    "$FIRSTBAD" run-suite --kernel "$KERNEL" ${KSELFTEST:+--kselftest "$KSELFTEST"} \
+        --vcpus "$vcpus" --seed "$seed" --dir "$dir" "$suite" >"$dir.txt" 2>&1 </dev/null || code=$?
+    if [ "$code" -ge 126 ]; then
+        echo "  $suite, $vcpus vCPUs, seed $seed: our failure, not a run: $(tail -n 1 "$dir.txt")"
+        rm -rf "$dir" "$dir.txt"
+        return 0
+    fi
+    digest=$(cd "$dir" && sha256sum console.log frames.log results.json | sha256sum)
+    rm -rf "$dir"/{image,initramfs*,machines,out}
+    first=$OUT/$name-1
+    [ "$run" -eq 1 ] || rm "$dir.txt"
+    if [ "$run" -ne 1 ] && { [ ! -e "$OUT/$name.1" ] ||
+        [ "$(cut -d ' ' -f 1 "$OUT/$name.1")" = "${digest:0:64}" ] || ! mv -T "$dir" "$first-differs"; }; then
+        rm -rf "$dir"
+    fi
+    printf '%s %s\n' "${digest:0:64}" "$code" >"$OUT/$name.$run"
 }
+export -f once
 
-# same DIR DIR: whether two runs left the same bytes.
-same() {
-    local file
-    for file in console.log frames.log results.json; do
-        cmp -s "$1/$file" "$2/$file" || { printf '%s' "$file"; return 1; }
-    done
-}
-
-failed=0
-printf '%-26s %5s %6s   %s\n' suite vCPUs seed identical
+lines=()
 for suite in $SUITES; do
     for vcpus in $VCPUS; do
-        if [ "$SECONDS" -ge "$UNTIL" ]; then
-            printf '%-26s %5s          not reached\n' "$suite" "$vcpus"
-            failed=1
-            continue
-        fi
-        here=$OUT/${suite//\//-}-$vcpus
         for seed in $SEEDS; do
-            first=$here-$seed
-            once "$first" "$suite" "$vcpus" "$seed"
-            equal=1
-            for ((run = 2; run <= RUNS && SECONDS < UNTIL; run++)); do
-                once "$first-again" "$suite" "$vcpus" "$seed"
-                if file=$(same "$first" "$first-again"); then
-                    equal=$((equal + 1))
-                elif [ ! -e "$first-differs" ]; then
-                    mv "$first-again" "$first-differs"
-                    echo "  run $run differs: diff $first/$file $first-differs/$file"
-                    diff -a "$first/$file" "$first-differs/$file" | cut -c 1-200 | head -n 6 || true
-                fi
+            for ((run = 1; run <= RUNS; run++)); do
+                lines+=("$suite $vcpus $seed $run")
             done
-            rm -rf "$first-again" "$first-again.txt" "$first"/{image,initramfs*,machines}
-            printf '%-26s %5s %6s   %s of %s%s\n' "$suite" "$vcpus" "$seed" "$equal" "$RUNS" \
-                "$([ "$run" -gt "$RUNS" ] || echo ", $((run - 1)) made")"
-            [ "$equal" -eq "$RUNS" ] || failed=1
         done
         for seed in $SPREAD; do
-            [ "$SECONDS" -lt "$UNTIL" ] || break
-            once "$here-$seed" "$suite" "$vcpus" "$seed"
-            rm -rf "$here-$seed"/{image,initramfs*,machines}
+            lines+=("$suite $vcpus $seed 1")
+        done
+    done
+done
+# At least two at once: a machine is never alone.
+printf '%s\n' "${lines[@]}" | xargs -P $(($(nproc) > 1 ? $(nproc) : 2)) -L 1 bash -c 'once "$@"' once
+
+failed=0
+printf '%-26s %5s %6s   %-10s %s\n' suite vCPUs seed identical 'exit code'
+for suite in $SUITES; do
+    for vcpus in $VCPUS; do
+        for seed in $SEEDS; do
+            name=$OUT/${suite//\//-}-$vcpus-$seed
+            cat "$name".[0-9]* 2>/dev/null | awk -v runs="$RUNS" -v wanted="$(cut -d ' ' -f 1 "$name.1" 2>/dev/null)" \
+                -v row="$(printf '%-26s %5s %6s' "$suite" "$vcpus" "$seed")" '
+                { made++; same += $1 == wanted; code[$2] }
+                END {
+                    codes = ""
+                    for (c in code) codes = codes " " c
+                    printf "%s   %d of %d  %s%s\n", row, same, runs, codes, made < runs ? ", " made + 0 " made" : ""
+                    exit same < runs
+                }' || failed=1
         done
     done
 done
@@ -100,7 +108,7 @@ printf '\n%-26s %5s %-28s %12s %12s %9s\n' suite vCPUs metric least most spread
 for suite in $SUITES; do
     for vcpus in $VCPUS; do
         # Lines of `run-suite`: "    NAME VALUE UNIT (BETTER is better)".
-        cat "$OUT/${suite//\//-}-$vcpus"-[0-9]*.txt 2>/dev/null |
+        cat "$OUT/${suite//\//-}-$vcpus"-[0-9]*-1.txt 2>/dev/null |
             awk -v suite="$suite" -v vcpus="$vcpus" '
                 / is better\)$/ {
                     v = $2 + 0
