@@ -126,6 +126,10 @@ pub struct TestObservation {
     pub run: RunInputs,
     /// SHA-256 of the whole console.
     pub console_sha256: String,
+    /// Share of its time that the machine waited for a processor of the host. Of runs in real mode
+    /// only: an exact run does not depend on it, and its observation must not either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -326,6 +326,7 @@ mod tests {
                 argv: vec![],
             },
             console_sha256: String::new(),
+            waited: None,
         }
     }
 

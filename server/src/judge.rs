@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 use firstbad_api::job::Signal;
 use firstbad_api::observation::{BootOutcome, CaseResult, CaseStatus, RunEnd, TestObservation};
 
+/// A number measured while the machine waited for the host's processors for a larger share of its
+/// time says nothing about the kernel.
+const BUSY: f64 = 0.1;
 /// Characters told of the last line that a case printed.
 const LAST_WORDS: usize = 200;
 
@@ -54,9 +57,15 @@ fn failing(run: &TestObservation) -> impl Iterator<Item = &CaseResult> {
         .filter(|c| matches!(c.status, CaseStatus::Fail | CaseStatus::Timeout))
 }
 
-/// Judges one run. `reference` is `None` for runs at the end that should show the behaviour; the
-/// answer is `None` for a number without a threshold.
-pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Option<Raw> {
+/// Judges one run. `reference` is `None` for runs at the end that should show the behaviour. A number
+/// is divided by `level`, what the machine measured at that time: 1 is as always. The answer is
+/// `None` for a number without a threshold.
+pub fn judge(
+    signal: &Signal,
+    reference: Option<&Reference>,
+    level: f64,
+    run: &TestObservation,
+) -> Option<Raw> {
     Some(match signal {
         Signal::Failure => match reference {
             None => first_look(run),
@@ -71,7 +80,7 @@ pub fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservati
             compare(&reference, run)
         }
         Signal::Crash { title } => crash(title, reference, run),
-        Signal::Metric { name, threshold } => return metric(name, *threshold, run),
+        Signal::Metric { name, threshold } => return metric(name, *threshold, level, run),
     })
 }
 
@@ -123,9 +132,21 @@ pub fn metric_value(name: &str, run: &TestObservation) -> Option<(f64, bool)> {
         .map(|m| (m.value, m.better != "lower"))
 }
 
-fn metric(name: &str, threshold: Option<f64>, run: &TestObservation) -> Option<Raw> {
+/// That the host was too busy for a run's numbers to be a measure of its kernel.
+pub fn busy(run: &TestObservation) -> Option<String> {
+    let waited = run.waited.filter(|w| *w > BUSY)?;
+    Some(format!(
+        "the host was busy: for {:.0} % of its time the machine waited for a processor",
+        waited * 100.0
+    ))
+}
+
+fn metric(name: &str, threshold: Option<f64>, level: f64, run: &TestObservation) -> Option<Raw> {
     if let Some(crash) = run.crashes.first() {
         return Some(Raw::Unusable(format!("another crash: {}", crash.title)));
+    }
+    if let Some(why) = busy(run) {
+        return Some(Raw::Unusable(why));
     }
     match metric_value(name, run) {
         None => {
@@ -134,6 +155,7 @@ fn metric(name: &str, threshold: Option<f64>, run: &TestObservation) -> Option<R
         }
         Some((value, higher_is_better)) => {
             let threshold = threshold?;
+            let value = value / level;
             let beyond = if higher_is_better {
                 value < threshold
             } else {
@@ -282,7 +304,7 @@ mod tests {
     use firstbad_api::observation::{Crash, CrashKind, Metric, RunInputs};
 
     fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Raw {
-        super::judge(signal, reference, run).unwrap()
+        super::judge(signal, reference, 1.0, run).unwrap()
     }
 
     fn run(cases: &[(&str, CaseStatus)], crashes: &[&str]) -> TestObservation {
@@ -326,6 +348,7 @@ mod tests {
                 argv: vec![],
             },
             console_sha256: String::new(),
+            waited: None,
         }
     }
 
@@ -395,7 +418,7 @@ mod tests {
         assert!(matches!(judge(&other), Raw::Unusable(_)));
         // Without a failing case the crash is all there is.
         let r = Reference::learn([run(&[("a", Pass)], noise)].iter());
-        let crashed = super::judge(&Signal::Failure, Some(&r), &run(&[("a", Pass)], noise));
+        let crashed = super::judge(&Signal::Failure, Some(&r), 1.0, &run(&[("a", Pass)], noise));
         assert!(matches!(crashed, Some(Raw::Present(_))));
     }
 

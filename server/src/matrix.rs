@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use firstbad_api::observation::{BootOutcome, CaseStatus, TestObservation};
 use firstbad_api::survey::{Cell, Edge, Row, What};
 
+use crate::judge;
 use crate::picture::{Picture, Standing};
 use crate::scale;
 
@@ -124,7 +125,9 @@ fn metric_cell(column: &Runs, name: &str) -> Cell {
     let mut values = Vec::new();
     let mut told = None;
     for (attempt, run) in &column.seen {
-        if let Some((value, _)) = crate::judge::metric_value(name, run) {
+        if let Some((value, _)) = judge::metric_value(name, run)
+            && judge::busy(run).is_none()
+        {
             values.push(value);
             told = told.or(Some(*attempt));
         }

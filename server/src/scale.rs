@@ -12,6 +12,9 @@ pub const SAMPLES: u32 = 5;
 /// The deviation counts as at least this share of the step between the ends: how a metric varies
 /// between builds is not seen at two ends.
 const LEAST_DEVIATION: f64 = 0.05;
+/// References whose mean is the level of a moment: their own noise adds an eighth to a sample's
+/// variance.
+const NEAREST: usize = 8;
 /// With the ends this many deviations apart a single run tells.
 const APART: f64 = 6.0;
 
@@ -101,6 +104,19 @@ impl Scale {
     }
 }
 
+/// What the machine measures at a moment beside what it measures on average: the mean of the
+/// `references` nearest to it, each a moment and a number that is 1 on average. 1 while there are too
+/// few. A reference is not part of its own level.
+pub fn level(references: &[(i64, f64)], at: i64) -> f64 {
+    let mut others: Vec<&(i64, f64)> = references.iter().filter(|r| r.0 != at).collect();
+    if others.len() < NEAREST {
+        return 1.0;
+    }
+    others.sort_by_key(|r| (r.0.abs_diff(at), r.0));
+    let nearest = others.iter().take(NEAREST).map(|r| r.1);
+    nearest.sum::<f64>() / NEAREST as f64
+}
+
 /// Four digits, for people.
 pub fn round(x: f64) -> String {
     let digits = if x.is_finite() && x != 0.0 {
@@ -138,6 +154,21 @@ mod tests {
         assert_eq!(compare(&clean[..4], &slow, true), Ends::Open);
         let nan = [f64::NAN; 5];
         assert_eq!(compare(&clean, &nan, true), Ends::Open);
+    }
+
+    #[test]
+    fn the_level_follows_a_drift() {
+        // A machine that becomes a tenth slower half-way.
+        let references: Vec<(i64, f64)> = (0..40)
+            .map(|at| (at, if at < 20 { 1.05 } else { 0.95 }))
+            .collect();
+        assert!((level(&references, 3) - 1.05).abs() < 1e-9);
+        assert!((level(&references, 100) - 0.95).abs() < 1e-9);
+        assert!((level(&references, 20) - 1.0).abs() < 0.02);
+        assert!((level(&references[..NEAREST], 3) - 1.0).abs() < f64::EPSILON);
+        let mut with_an_outlier = references;
+        with_an_outlier[5].1 = 100.0;
+        assert!((level(&with_an_outlier, 5) - 1.05).abs() < 1e-9, "its own");
     }
 
     #[test]

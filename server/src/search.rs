@@ -238,7 +238,7 @@ fn build(site: &Site) -> Run {
 
 fn run(test: &Test, position: i32, picture: &Picture) -> Run {
     let find = picture.find();
-    let measured = test.observation.as_ref().and_then(|o| picture.number(o));
+    let measured = picture.number(test);
     if let (Some(Raw::Present(_) | Raw::Absent(_)), Some(scale), Some(value)) =
         (&test.raw, picture.scale(), measured)
     {

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::cell::Cell;
+
 use common::{REVERTED, Seen, TestServer, request};
 use firstbad_api::job::{Job, Outcome};
 use serde_json::json;
@@ -43,6 +45,33 @@ async fn ask(find: &str, step: f64, deviation: f64, seed: u64, two_point: bool) 
         let moved = at.is_some_and(|at| at >= CULPRIT);
         let mean = if moved { 100.0 + step } else { 100.0 };
         Seen::Speed(mean + deviation * normal(at.unwrap_or(COMMITS), seed))
+    };
+    let job = worker.work(id, speed).await;
+    (job, revs[CULPRIT].clone())
+}
+
+/// A search in real mode on a machine that becomes slower by 3 % a hundred runs; every sixth run is
+/// made beside other work, which takes a third of its speed.
+async fn on_a_bad_host(step: f64, deviation: f64) -> (Job, String) {
+    let server = TestServer::start().await;
+    let revs = server.tree_of("line", COMMITS, |i| format!("f{i}")).await;
+    let mut body = request("line", &revs[0], &revs[COMMITS - 1]);
+    body["mode"] = json!("real");
+    body["signal"] = json!({ "kind": "metric", "name": "mb_s" });
+    let id = server.submit(&body).await;
+    let mut worker = server.register().await;
+    let made = Cell::new(0_u64);
+    let speed = |rev: &str, _: u64| {
+        let at = revs.iter().position(|r| r == rev);
+        let run = made.replace(made.get() + 1);
+        let moved = at.is_some_and(|at| at >= CULPRIT);
+        let mean = if moved { 100.0 + step } else { 100.0 };
+        let level = 1.0 - 0.03 * run as f64 / 100.0;
+        let value = level * (mean + deviation * normal(at.unwrap_or(COMMITS), run));
+        match run % 6 {
+            5 => Seen::Waited(value * 0.67, 0.33),
+            _ => Seen::Waited(value, 0.02),
+        }
     };
     let job = worker.work(id, speed).await;
     (job, revs[CULPRIT].clone())
@@ -103,4 +132,18 @@ async fn two_points_differ_by_single_runs_or_by_their_means() {
         matches!(outcome, Some(Outcome::NotReproduced { .. })),
         "{outcome:?}"
     );
+}
+
+#[tokio::test]
+async fn neither_a_machine_that_drifts_nor_its_other_work_is_blamed_on_a_commit() {
+    for (step, deviation) in [(-5.0, 0.5), (-2.0, 0.7)] {
+        let (job, culprit) = on_a_bad_host(step, deviation).await;
+        assert_eq!(named(&job), culprit);
+        let (job, _) = on_a_bad_host(0.0, deviation).await;
+        assert!(
+            matches!(job.outcome, Some(Outcome::NotReproduced { .. })),
+            "{:#?}",
+            job.outcome
+        );
+    }
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use firstbad_api::observation::{BootOutcome, TestObservation};
 
 use super::{Picture, Test, UNUSABLE_RUNS};
-use crate::judge::Raw;
+use crate::judge::{Raw, busy};
 
-/// Unusable runs after which a revision is given up when a crash that comes and goes is why.
+/// Unusable runs after which a revision is given up when what is in the way comes and goes: another
+/// crash, or other work on the host.
 const NOISY_RUNS: u32 = 10;
 
 impl Test {
@@ -35,6 +36,7 @@ impl Picture {
             Some(seen) if seen.boot == BootOutcome::Up => match seen.crashes.first() {
                 Some(crash) if self.comes_and_goes.contains(&crash.title) => NOISY_RUNS,
                 Some(_) => UNUSABLE_RUNS,
+                None if busy(seen).is_some() => NOISY_RUNS,
                 None => 1,
             },
             _ => 1,

@@ -86,6 +86,8 @@ pub struct Picture {
     pub calibration: Calibration,
     /// What a metric without a threshold is at both ends.
     pub ends: Ends,
+    /// What the machine measured at the ends, and when; see `metric.rs`.
+    references: Vec<(i64, f64)>,
     /// Titles of crashes that come and go at one revision.
     comes_and_goes: BTreeSet<String>,
 }
@@ -158,9 +160,11 @@ impl Picture {
                 deterministic: true,
             },
             ends: Ends::Open,
+            references: Vec::new(),
             comes_and_goes: BTreeSet::new(),
         };
         picture.comes_and_goes = picture.passing_crashes();
+        picture.references = picture.references();
         picture.ends = picture.compare_ends();
         picture.judge_all();
         picture.calibrate();
@@ -236,6 +240,7 @@ impl Picture {
             .filter_map(|p| self.sites.get(p))
             .flat_map(|s| &s.tests);
         let reference = Reference::learn(observed.filter_map(|t| t.observation.as_ref()));
+        let references = &self.references;
         let sites = self
             .sites
             .iter_mut()
@@ -245,7 +250,8 @@ impl Picture {
             let reference = (!end).then_some(&reference);
             for test in &mut site.tests {
                 if let Some(seen) = &test.observation {
-                    test.raw = judge(&signal, reference, seen);
+                    let level = scale::level(references, test.probe.attempt_id);
+                    test.raw = judge(&signal, reference, level, seen);
                 }
             }
         }

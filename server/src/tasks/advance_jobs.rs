@@ -163,6 +163,7 @@ impl Pass<'_> {
         if let Some(outcome) = answer::out_of_runs(self.picture)? {
             return Ok(Some(outcome));
         }
+        self.references().await?;
         // Where every run tells the same, sections by one run each are best, and skips leave exact
         // ranges. The last word always belongs to the probabilities.
         if self.picture.calibration.deterministic
@@ -303,6 +304,22 @@ impl Pass<'_> {
                 .await?;
         }
         Ok(done)
+    }
+
+    /// Runs the ends between the candidates of a metric in real mode.
+    async fn references(&mut self) -> anyhow::Result<()> {
+        let picture = self.picture;
+        let more = picture.wanted_references();
+        let ends = picture
+            .present_ends()
+            .into_iter()
+            .chain(picture.absent_ends());
+        for position in ends.filter(|_| more > 0) {
+            let runs = picture.first_runs(position) + more;
+            let reason = "reference: what does the machine measure now?";
+            self.queue.drive(position, runs, reason).await?;
+        }
+        Ok(())
     }
 
     /// Starts the first run of every revision that was chosen and built for one.

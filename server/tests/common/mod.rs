@@ -359,6 +359,8 @@ pub enum Seen {
     Failing(&'static [&'static str]),
     /// The metric `mb_s`, of which more is better.
     Speed(f64),
+    /// The same on a host whose processors the machine waited for during this share of its time.
+    Waited(f64, f64),
 }
 
 pub fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
@@ -410,7 +412,7 @@ pub fn test(seen: Seen, work: &TestWork) -> TestObservation {
             let cases = work.suite.spec.case.iter().map(|c| c.name.as_str());
             cases.map(|c| case(c, failing.contains(&c))).collect()
         }
-        Seen::Speed(value) => {
+        Seen::Speed(value) | Seen::Waited(value, _) => {
             let mut result = case("throughput", false);
             result.metrics.push(Metric {
                 name: "mb_s".to_owned(),
@@ -449,6 +451,10 @@ pub fn test(seen: Seen, work: &TestWork) -> TestObservation {
         )
         .unwrap(),
         console_sha256: String::new(),
+        waited: match seen {
+            Seen::Waited(_, share) => Some(share),
+            _ => None,
+        },
     }
 }
 

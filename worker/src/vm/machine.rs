@@ -92,6 +92,15 @@ pub fn command(
     command
 }
 
+/// How a machine ran and ended.
+pub struct Course {
+    pub stop: Stop,
+    pub panicked: bool,
+    pub ended: Ended,
+    /// Share of its time that it waited for a processor of the host.
+    pub waited: f64,
+}
+
 /// Runs a machine to its end; our failures are errors.
 pub async fn run(
     mut command: Command,
@@ -99,7 +108,7 @@ pub async fn run(
     times: Times,
     steps: &mpsc::Sender<Step>,
     cancel: &CancellationToken,
-) -> Result<(Stop, bool, Ended), InfraError> {
+) -> Result<Course, InfraError> {
     let mut child = command.spawn().context("cannot start QEMU")?;
     let stderr = child.stderr.take().map(collect);
     let watched = watch(&mut child, &mut console, times, steps, cancel).await;
@@ -108,14 +117,19 @@ pub async fn run(
         Some(task) => task.await.context("reading what QEMU says")?,
         None => String::new(),
     };
-    let (stop, status) = watched?;
+    let (stop, status, waited) = watched?;
     let panicked = console.panicked();
     let (ended, rest) = console.finish().context("reading the console")?;
     tell(steps, rest);
     classify::ours(&said, &ended.frames)?;
     match status {
         Some(status) if !status.success() => Err(classify::died(status, &said)),
-        _ => Ok((stop, panicked || has_panic(&ended), ended)),
+        _ => Ok(Course {
+            stop,
+            panicked: panicked || has_panic(&ended),
+            ended,
+            waited,
+        }),
     }
 }
 
@@ -127,14 +141,15 @@ fn has_panic(ended: &Ended) -> bool {
         .any(|c| c.kind == firstbad_api::observation::CrashKind::Panic)
 }
 
-/// Looks at the ports until the machine ends or its time does.
+/// Looks at the ports until the machine ends or its time does; with the share of that time in which
+/// it waited for the host.
 async fn watch(
     child: &mut Child,
     console: &mut Console,
     times: Times,
     steps: &mpsc::Sender<Step>,
     cancel: &CancellationToken,
-) -> Result<(Stop, Option<ExitStatus>), InfraError> {
+) -> Result<(Stop, Option<ExitStatus>, f64), InfraError> {
     let start = Instant::now();
     let mut patience = Patience::new(child.id());
     loop {
@@ -161,11 +176,12 @@ async fn watch(
             None
         };
         if let Some(stop) = stop {
-            return Ok((stop, None));
+            return Ok((stop, None, patience.waited()));
         }
         tokio::select! {
             status = child.wait() => {
-                return Ok((Stop::Exited, Some(status.context("waiting for QEMU")?)));
+                let status = status.context("waiting for QEMU")?;
+                return Ok((Stop::Exited, Some(status), patience.waited()));
             }
             () = cancel.cancelled() => return Err(InfraError::Cancelled),
             () = tokio::time::sleep(POLL) => {}

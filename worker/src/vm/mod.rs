@@ -269,6 +269,8 @@ struct Seen {
     boot: BootOutcome,
     end: RunEnd,
     ended: Ended,
+    /// Share of its time that it waited for a processor of the host.
+    waited: f64,
     /// Copies of the console and of the result port.
     copies: [PathBuf; 2],
 }
@@ -277,6 +279,7 @@ impl Seen {
     fn result(self, run: RunInputs, initramfs: PathBuf) -> RunResult {
         let [console, frames] = self.copies;
         let ended = self.ended;
+        let waited = (run.accel != Engine::TcgExact.name()).then_some(self.waited);
         RunResult {
             observation: TestObservation {
                 boot: self.boot,
@@ -287,6 +290,7 @@ impl Seen {
                 left: ended.frames.bye.unwrap_or_default(),
                 run,
                 console_sha256: ended.sha256,
+                waited,
             },
             console,
             initramfs,
@@ -331,12 +335,13 @@ async fn boot(
         &out,
         files.kvm,
     );
-    let (stop, panicked, ended) = machine::run(command, console, times, progress, cancel).await?;
-    let (boot, end) = classify::outcome(stop, panicked, &ended);
+    let course = machine::run(command, console, times, progress, cancel).await?;
+    let (boot, end) = classify::outcome(course.stop, course.panicked, &course.ended);
     Ok(Seen {
         boot,
         end,
-        ended,
+        ended: course.ended,
+        waited: course.waited,
         copies,
     })
 }

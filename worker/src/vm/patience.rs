@@ -17,6 +17,7 @@ const PROCESSES: usize = 32;
 pub struct Patience {
     pid: Option<u32>,
     ran: Duration,
+    starved: Duration,
     silent: Duration,
     looked: Instant,
     waited: BTreeMap<u64, Duration>,
@@ -28,6 +29,7 @@ impl Patience {
         Patience {
             pid,
             ran: Duration::ZERO,
+            starved: Duration::ZERO,
             silent: Duration::ZERO,
             looked: Instant::now(),
             waited: BTreeMap::new(),
@@ -43,6 +45,7 @@ impl Patience {
             let starved = longest_wait(&self.waited, &now);
             let could_run = passed.saturating_sub(starved);
             self.ran += could_run;
+            self.starved += passed - could_run;
             self.silent += could_run;
             self.waited = now;
         }
@@ -55,6 +58,12 @@ impl Patience {
     /// The time since the start in which it could run.
     pub fn ran(&self) -> Duration {
         self.ran
+    }
+
+    /// The share of the time so far in which it could not.
+    pub fn waited(&self) -> f64 {
+        let all = self.ran + self.starved;
+        self.starved.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
