@@ -29,6 +29,11 @@ const CLEAN_FAILS: f64 = 0.01;
 const LIKELY_SHOWN: usize = 8;
 const LIKELY_LEAST: f64 = 0.0005;
 
+/// Added to the sentence of a job that no connected worker can take up.
+const STRANDED: &str = " No connected worker can go on with it: the job began with another compiler, QEMU or other \
+    programs than any has now, and runs of both cannot be compared. Connect such a worker again, or cancel \
+    the job and submit it anew: builds of the same compiler are reused.";
+
 /// Bytes of a log from an offset.
 pub struct LogWindow {
     pub bytes: Vec<u8>,
@@ -45,7 +50,7 @@ pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> 
     for row in rows {
         // An open job's sentence needs the whole picture; an ended one tells itself.
         if row.outcome.is_none() {
-            if let Some(mut job) = load(&mut conn, row.id).await? {
+            if let Some(mut job) = load(&mut conn, row.id, app.timing.ttl_ms).await? {
                 job.candidates.clear();
                 jobs.push(job);
             }
@@ -64,7 +69,7 @@ pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> 
 }
 
 pub async fn job(app: &App, id: i64) -> Result<Option<Job>, AppError> {
-    let mut job = load(&mut *app.pool.acquire().await?, id).await?;
+    let mut job = load(&mut *app.pool.acquire().await?, id, app.timing.ttl_ms).await?;
     if let Some(job) = &mut job {
         job.confounders = evidence::confounders(app, job).await?;
     }
@@ -132,7 +137,11 @@ pub async fn bisect_log(app: &App, id: i64) -> Result<Option<String>, AppError> 
     Ok(picture.map(|p| crate::bisect_log::render(&p)))
 }
 
-async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, AppError> {
+async fn load(
+    conn: &mut sqlx::PgConnection,
+    id: i64,
+    ttl_ms: u64,
+) -> Result<Option<Job>, AppError> {
     let picture = Picture::load(&mut *conn, id)
         .await
         .map_err(|e| AppError::Internal(format!("{e:#}")))?;
@@ -141,6 +150,10 @@ async fn load(conn: &mut sqlx::PgConnection, id: i64) -> Result<Option<Job>, App
     };
     let times = db::job::stage_ms(&mut *conn, id).await?;
     let mut job = show(&picture, &times);
+    if picture.job.state == "running" && db::attempt::stranded(&mut *conn, id, ttl_ms).await? {
+        job.sentence += STRANDED;
+        job.eta_s = None;
+    }
     job.exactness = evidence::exactness(db::repeat::of_job(&mut *conn, id).await?);
     if let Some(origin) = picture.job.origin {
         let row = db::job::find(&mut *conn, origin).await?;

@@ -349,6 +349,29 @@ async fn a_restarted_worker_gets_its_attempt_again_at_once_and_a_stopped_one_cos
 }
 
 #[tokio::test]
+async fn a_job_that_no_worker_can_go_on_with_says_so() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
+    let job = server.submit(&request("line", &revs[0], &revs[11])).await;
+    let mut worker = server.register().await;
+    // Both ends are built, and their runs wait.
+    advance_jobs::tick(&server.app).await.unwrap();
+    worker.step(&|_, _| Seen::Clean).await;
+    worker.step(&|_, _| Seen::Clean).await;
+    advance_jobs::tick(&server.app).await.unwrap();
+    let stranded = "No connected worker can go on with it";
+    let seen = server.job(job).await;
+    assert!(!seen.sentence.contains(stranded), "{}", seen.sentence);
+    let upgraded = server.register_with(worker.id, "newer tools").await;
+    let seen = server.job(job).await;
+    assert!(seen.sentence.contains(stranded), "{}", seen.sentence);
+    drop(upgraded);
+    server.register_as(worker.id).await;
+    let seen = server.job(job).await;
+    assert!(!seen.sentence.contains(stranded), "{}", seen.sentence);
+}
+
+#[tokio::test]
 async fn cancelling_ends_the_job_and_its_attempts() {
     let server = TestServer::start().await;
     let revs = server.tree("line", 4).await;

@@ -252,6 +252,25 @@ pub async fn newest_caps(
     .await
 }
 
+/// Whether a job has ready attempts and no live worker can take any of them, though some are there.
+pub async fn stranded(conn: &mut PgConnection, job: i64, ttl_ms: u64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "WITH live AS (SELECT caps FROM worker WHERE seen_at > now() - make_interval(secs => $2))
+         SELECT EXISTS (SELECT 1 FROM live) AND coalesce(bool_and(NOT EXISTS (
+                    SELECT 1 FROM live w
+                     WHERE w.caps -> 'kinds' ? a.kind::text
+                       AND (a.needs_toolchain IS NULL OR w.caps ->> 'toolchain' = a.needs_toolchain)
+                       AND (a.needs_toolset IS NULL OR w.caps ->> 'toolset' = a.needs_toolset)
+                       AND (a.needs_qemu IS NULL OR w.caps ->> 'qemu_version' = a.needs_qemu))), false)
+           FROM attempt a
+          WHERE a.state = 'ready' AND a.id IN (SELECT attempt_id FROM probe WHERE job_id = $1)",
+    )
+    .bind(job)
+    .bind(ttl_ms as f64 / 1000.0)
+    .fetch_one(conn)
+    .await
+}
+
 /// Live workers that take attempts of this kind.
 pub async fn live_workers(conn: &mut PgConnection, ttl_ms: u64, kind: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar(

@@ -179,6 +179,11 @@ impl TestServer {
     }
 
     pub async fn register_as(&self, id: Uuid) -> FakeWorker<'_> {
+        self.register_with(id, "tools fake").await
+    }
+
+    /// A worker with these host programs.
+    pub async fn register_with(&self, id: Uuid, toolset: &str) -> FakeWorker<'_> {
         let register = Register {
             worker: id,
             name: "fake".to_owned(),
@@ -190,7 +195,7 @@ impl TestServer {
                 accel_why: "fake".to_owned(),
                 toolchain: "gcc fake".to_owned(),
                 qemu_version: "qemu fake".to_owned(),
-                toolset: "tools fake".to_owned(),
+                toolset: toolset.to_owned(),
                 kinds: vec!["build".to_owned(), "test".to_owned()],
             },
         };
