@@ -451,6 +451,9 @@ fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize)
         return "Waiting for a worker: none is connected; the command firstbad worker starts one."
             .to_owned();
     }
+    if picture.job.request.survey {
+        return format!("Running {} releases.", picture.surveyed().len());
+    }
     if picture.job.request.two_point {
         return "Running the two ends until they differ for sure, or do not.".to_owned();
     }

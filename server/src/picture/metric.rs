@@ -2,15 +2,17 @@
 //!
 //! Must not know how a run is judged by anything else than a number.
 
+use std::collections::BTreeMap;
+
 use firstbad_api::job::Signal;
 use firstbad_api::lease::RunMode;
 
 use super::{CALIBRATION_RUNS, Calibration, Picture, Test};
 use crate::judge::{busy, metric_value};
-use crate::scale::{self, Ends, Scale};
+use crate::scale::{self, Ends, Levels, Scale};
 
 /// Runs of candidates after which both ends are run once more in real mode.
-const REFERENCE_EVERY: u32 = 8;
+const REFERENCE_EVERY: usize = 8;
 
 impl Picture {
     /// The metric's values at these positions, and whether higher is better.
@@ -22,8 +24,7 @@ impl Picture {
         (told.into_iter().map(|v| v.0).collect(), higher)
     }
 
-    /// The metric in one run beside what the machine measured at that time, and whether higher is
-    /// better.
+    /// The metric in one run beside its level, and whether higher is better.
     fn told(&self, test: &Test) -> Option<(f64, bool)> {
         let Signal::Metric { name, .. } = &self.job.request.signal else {
             return None;
@@ -41,35 +42,52 @@ impl Picture {
         self.told(test).map(|(value, _)| value)
     }
 
-    /// What the machine measured when this run was made beside its average; 1 for exact runs.
-    pub(super) fn level(&self, test: &Test) -> f64 {
-        scale::level(&self.references, test.probe.attempt_id)
+    fn level(&self, test: &Test) -> f64 {
+        self.levels.of(test.probe.attempt_id, test.probe.seed)
     }
 
-    /// Runs of the ends, each beside the mean of its end: what the machine measured, and when. The
-    /// numbers of attempts stand for the time.
-    pub(super) fn references(&self) -> Vec<(i64, f64)> {
-        if self.job.request.mode == RunMode::Exact || !self.between_the_ends() {
-            return Vec::new();
-        }
-        let mut references = Vec::new();
-        for position in self.present_ends().into_iter().chain(self.absent_ends()) {
-            let Some(mean) = self.metric(position) else {
-                continue;
-            };
+    /// Runs of some ends, each beside the mean of its end.
+    fn beside_the_mean(&self, ends: Vec<i32>) -> impl Iterator<Item = (&Test, f64)> {
+        ends.into_iter().flat_map(move |position| {
+            let mean = self.metric(position).unwrap_or(f64::NAN);
             let tests = self.site(position).map_or(&[][..], |s| &s.tests);
-            let values = tests
+            let told = tests
                 .iter()
-                .filter_map(|t| Some((t.probe.attempt_id, self.number(t)? / mean)));
-            references.extend(values.filter(|r| r.1.is_finite() && r.1 > 0.0));
-        }
-        references
+                .filter_map(move |t| Some((t, self.number(t)? / mean)));
+            told.filter(|(_, share)| share.is_finite() && *share > 0.0)
+        })
     }
 
-    /// Runs of the ends wanted by now, besides the first ones, of a metric in real mode: they say
-    /// whether the machine still measures the same.
+    /// What runs have in common with those of the ends; [`Picture::levels`] is not yet known.
+    pub(super) fn find_levels(&self) -> Levels {
+        if !self.between_the_ends() {
+            return Levels::None;
+        }
+        let clean = self.beside_the_mean(self.absent_ends());
+        let shown = self.beside_the_mean(self.present_ends());
+        if self.job.request.mode == RunMode::Real {
+            let all = clean.chain(shown);
+            return Levels::Times(all.map(|(t, share)| (t.probe.attempt_id, share)).collect());
+        }
+        let by_seed = |(t, share): (&Test, f64)| Some((t.probe.seed?, share));
+        let clean: BTreeMap<i64, f64> = clean.filter_map(by_seed).collect();
+        let shown: BTreeMap<i64, f64> = shown.filter_map(by_seed).collect();
+        let Some(variance) = scale::paired(&clean, &shown) else {
+            return Levels::None;
+        };
+        let both = clean
+            .iter()
+            .filter_map(|(seed, a)| Some((*seed, a.midpoint(*shown.get(seed)?))));
+        Levels::Seeds {
+            levels: both.collect(),
+            variance,
+        }
+    }
+
+    /// Runs of the ends wanted by now, besides the first ones, of a metric between them: for the
+    /// seeds of other runs in exact mode, and in real mode because a machine changes.
     pub fn wanted_references(&self) -> u32 {
-        if self.job.request.mode == RunMode::Exact || !self.between_the_ends() {
+        if !self.between_the_ends() {
             return 0;
         }
         let ends: Vec<i32> = self
@@ -79,8 +97,16 @@ impl Picture {
             .collect();
         let others = self.sites.iter().filter(|(p, _)| !ends.contains(p));
         let others = others.map(|(_, site)| site).chain(self.reverts.values());
-        let runs: usize = others.map(|site| site.tests.len()).sum();
-        u32::try_from(runs).unwrap_or(u32::MAX) / REFERENCE_EVERY
+        let runs = others.map(|site| site.tests.len());
+        let wanted = match &self.levels {
+            Levels::None => 0,
+            Levels::Seeds { .. } => {
+                let most = runs.max().unwrap_or_default();
+                most.saturating_sub(self.calibration.wanted as usize)
+            }
+            Levels::Times(_) => runs.sum::<usize>() / REFERENCE_EVERY,
+        };
+        u32::try_from(wanted).unwrap_or(u32::MAX)
     }
 
     /// Whether the job's metric is compared with what it is at the ends.
@@ -101,7 +127,11 @@ impl Picture {
         }
         let (clean, _) = self.values(&self.absent_ends());
         let (shown, higher_is_better) = self.values(&self.present_ends());
-        scale::compare(&clean, &shown, higher_is_better)
+        let paired = match &self.levels {
+            Levels::Seeds { variance, .. } => Some(*variance),
+            Levels::None | Levels::Times(_) => None,
+        };
+        scale::compare(&clean, &shown, paired, higher_is_better)
     }
 
     /// Why a metric is no different at the ends, once enough runs say so.

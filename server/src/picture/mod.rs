@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use crate::db::job::{self, JobRow, ProbeRow, RevisionRow};
 use crate::judge::{Raw, Reference, judge};
 use crate::luck;
-use crate::scale::{self, Ends};
+use crate::scale::{self, Ends, Levels};
 
 /// Runs at the end that shows the behaviour before it counts as deterministic.
 pub const FIRST_RUNS: u32 = 3;
@@ -86,8 +86,8 @@ pub struct Picture {
     pub calibration: Calibration,
     /// What a metric without a threshold is at both ends.
     pub ends: Ends,
-    /// What the machine measured at the ends, and when; see `metric.rs`.
-    references: Vec<(i64, f64)>,
+    /// What its runs have in common with those of the ends besides the kernel.
+    levels: Levels,
     /// Titles of crashes that come and go at one revision.
     comes_and_goes: BTreeSet<String>,
 }
@@ -160,11 +160,11 @@ impl Picture {
                 deterministic: true,
             },
             ends: Ends::Open,
-            references: Vec::new(),
+            levels: Levels::None,
             comes_and_goes: BTreeSet::new(),
         };
         picture.comes_and_goes = picture.passing_crashes();
-        picture.references = picture.references();
+        picture.levels = picture.find_levels();
         picture.ends = picture.compare_ends();
         picture.judge_all();
         picture.calibrate();
@@ -240,7 +240,7 @@ impl Picture {
             .filter_map(|p| self.sites.get(p))
             .flat_map(|s| &s.tests);
         let reference = Reference::learn(observed.filter_map(|t| t.observation.as_ref()));
-        let references = &self.references;
+        let levels = &self.levels;
         let sites = self
             .sites
             .iter_mut()
@@ -250,7 +250,7 @@ impl Picture {
             let reference = (!end).then_some(&reference);
             for test in &mut site.tests {
                 if let Some(seen) = &test.observation {
-                    let level = scale::level(references, test.probe.attempt_id);
+                    let level = levels.of(test.probe.attempt_id, test.probe.seed);
                     test.raw = judge(&signal, reference, level, seen);
                 }
             }
