@@ -252,18 +252,8 @@ pub struct SubmitArgs {
         allow_negative_numbers = true
     )]
     pub threshold: Option<f64>,
-    /// A whole .config as the base.
-    #[arg(long, value_name = "FILE", conflicts_with = "base")]
-    pub config: Option<PathBuf>,
-    /// Base configuration [default: the server's, tinyconfig].
-    #[arg(long, value_enum)]
-    pub base: Option<Base>,
-    /// The base configuration is this file of each revision.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "base"])]
-    pub config_in_tree: Option<String>,
-    /// Configuration fragment merged after the suite's.
-    #[arg(long, value_name = "FILE")]
-    pub fragment: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: crate::config::Asked,
     /// Patches applied to every candidate before it is built.
     #[arg(long = "fixup", num_args = 1.., value_name = "PATCH")]
     pub fixups: Vec<PathBuf>,
@@ -319,12 +309,6 @@ pub struct SubmitArgs {
 pub enum Find {
     Regression,
     Fix,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Base {
-    Tinyconfig,
-    Defconfig,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

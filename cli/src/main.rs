@@ -7,6 +7,7 @@ mod args;
 mod attempts;
 mod bisect_log;
 mod client;
+mod config;
 mod custom;
 mod daemon;
 mod fail;

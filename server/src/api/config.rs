@@ -9,6 +9,9 @@ use crate::error::AppError;
 use crate::repo::Repos;
 use crate::state::App;
 
+/// What is laid over tinyconfig alone.
+const TINY: &str = "tiny.config";
+
 /// The configuration of a job: the suite's fragments and the user's on a base.
 pub(super) fn check(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppError> {
     let base = new.config.base.clone().unwrap_or(ConfigBase::Tinyconfig);
@@ -29,6 +32,12 @@ pub(super) fn check(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, A
         ));
     }
     let mut fragments = suite.to_vec();
+    if base == ConfigBase::Tinyconfig {
+        fragments.push(Fragment {
+            name: TINY.to_owned(),
+            text: crate::suites::read(TINY).map_err(AppError::Internal)?,
+        });
+    }
     if !new.config.fragment.trim().is_empty() {
         fragments.push(Fragment {
             name: "user".to_owned(),

@@ -258,7 +258,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
 }
 
 fn check_numbers(new: &NewJob) -> Result<(), AppError> {
-    if new.good.is_empty() {
+    if new.good.is_empty() && !new.survey {
         return Err(AppError::bad(
             "no-good",
             "/good",
@@ -382,7 +382,7 @@ async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), 
     Ok((good, bad))
 }
 
-/// The candidates: of two points, the one named `bad`.
+/// The candidates: of two points, and of one alone, the one named `bad`.
 async fn between(
     app: &App,
     new: &NewJob,
@@ -390,7 +390,7 @@ async fn between(
     bad: &str,
 ) -> Result<Vec<RangeCommit>, AppError> {
     let wrong = |e| AppError::repo(e, "/bad");
-    if !new.two_point {
+    if !new.two_point && !good.is_empty() {
         let range = app
             .repos
             .range(&new.tree, good, bad, new.first_parent, &new.paths);
