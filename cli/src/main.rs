@@ -14,6 +14,7 @@ mod fail;
 mod input;
 mod log;
 mod place;
+mod presets;
 mod replay;
 mod run_suite;
 mod search;

@@ -13,8 +13,8 @@ use firstbad_api::survey::{
 use crate::args::{Common, Mode};
 use crate::client::{self, Client};
 use crate::fail::Done;
-use crate::text::line;
 use crate::show;
+use crate::text::line;
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(2);

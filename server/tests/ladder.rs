@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Seen, TestServer, git};
-use firstbad_api::job::{Job, Outcome};
+use firstbad_api::job::{Job, JobConfig, Outcome};
 use firstbad_api::lease::Work;
 use firstbad_server::db;
 use firstbad_server::ladder::{File, Kind, Release};
@@ -54,7 +54,7 @@ async fn ladder(server: &TestServer, releases: &[Release]) -> Vec<Described> {
     let repos = &server.app.repos;
     let described = repos.write_releases("deb", releases).await.unwrap();
     let mut conn = server.app.pool.acquire().await.unwrap();
-    let id = db::tree::insert(&mut conn, "deb", "debian:sid", 1)
+    let id = db::tree::insert(&mut conn, "deb", "debian:sid", 1, &JobConfig::default())
         .await
         .unwrap();
     db::release::describe(&mut conn, id.unwrap(), &described)

@@ -1,9 +1,10 @@
 //! The configuration of a job request: is it usable at both ends?
 
 use axum::http::StatusCode;
-use firstbad_api::job::NewJob;
+use firstbad_api::job::{JobConfig, NewJob};
 use firstbad_api::lease::{ConfigBase, ConfigRequest, Fragment};
 use firstbad_api::limits;
+use firstbad_api::tree::Tree;
 
 use crate::error::AppError;
 use crate::repo::Repos;
@@ -12,25 +13,34 @@ use crate::state::App;
 /// What is laid over tinyconfig alone.
 const TINY: &str = "tiny.config";
 
+/// What a tree is registered with can be used by jobs on it.
+pub(super) fn check_default(config: &JobConfig) -> Result<(), AppError> {
+    check_size(config)?;
+    symbols(config).map(drop)
+}
+
+/// Puts the tree's configuration into a request that names no base, so that what is stored and shown
+/// says all; whether it did.
+pub(super) fn complete(new: &mut NewJob, tree: &Tree) -> Result<bool, AppError> {
+    // Before there are other lines, so that the number of a wrong one is right.
+    symbols(&new.config)?;
+    if new.config.base.is_some() || tree.config == JobConfig::default() {
+        return Ok(false);
+    }
+    let base = tree.config.base.clone();
+    let fragments = [tree.config.fragment.trim_end(), &new.config.fragment];
+    let fragments = fragments.into_iter().filter(|text| !text.is_empty());
+    new.config = JobConfig {
+        base: base.or(Some(ConfigBase::Tinyconfig)),
+        fragment: fragments.collect::<Vec<_>>().join("\n"),
+    };
+    Ok(true)
+}
+
 /// The configuration of a job: the suite's fragments and the user's on a base.
 pub(super) fn check(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, AppError> {
+    check_size(&new.config)?;
     let base = new.config.base.clone().unwrap_or(ConfigBase::Tinyconfig);
-    let size = new.config.fragment.len()
-        + match &base {
-            ConfigBase::File(text) | ConfigBase::Tree(text) => text.len(),
-            ConfigBase::Tinyconfig | ConfigBase::X8664Defconfig => 0,
-        };
-    if size > limits::CONFIG_BYTES {
-        return Err(AppError::refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "config-too-large",
-            "/config",
-            format!(
-                "config: {size} bytes, at most {} are taken",
-                limits::CONFIG_BYTES
-            ),
-        ));
-    }
     let mut fragments = suite.to_vec();
     if base == ConfigBase::Tinyconfig {
         fragments.push(Fragment {
@@ -47,17 +57,63 @@ pub(super) fn check(new: &NewJob, suite: &[Fragment]) -> Result<ConfigRequest, A
     Ok(ConfigRequest { base, fragments })
 }
 
-/// The user's fragment names symbols that the tree knows.
-pub(super) async fn check_symbols(app: &App, new: &NewJob, bad: &str) -> Result<(), AppError> {
-    let pointer = "/config/fragment";
-    let symbols = Repos::parse_fragment(&new.config.fragment).map_err(|(line, why)| {
+fn check_size(config: &JobConfig) -> Result<(), AppError> {
+    let size = config.fragment.len()
+        + match &config.base {
+            Some(ConfigBase::File(text) | ConfigBase::Tree(text)) => text.len(),
+            None | Some(ConfigBase::Tinyconfig | ConfigBase::X8664Defconfig) => 0,
+        };
+    if size > limits::CONFIG_BYTES {
+        return Err(AppError::refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "config-too-large",
+            "/config",
+            format!(
+                "config: {size} bytes, at most {} are taken",
+                limits::CONFIG_BYTES
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The symbols that a fragment sets.
+fn symbols(config: &JobConfig) -> Result<Vec<String>, AppError> {
+    Repos::parse_fragment(&config.fragment).map_err(|(line, why)| {
         AppError::bad(
             "bad-fragment",
-            pointer,
+            "/config/fragment",
             format!("config.fragment: line {line}: {why}"),
         )
-    })?;
+    })
+}
+
+/// What to do where a refused configuration came from the tree.
+fn advice(new: &NewJob, of_tree: bool) -> String {
+    match of_tree {
+        true => format!(
+            "; jobs on {} are configured so unless they name a base of their own",
+            new.tree
+        ),
+        false => String::new(),
+    }
+}
+
+/// The user's fragment names symbols that the tree knows.
+pub(super) async fn check_symbols(
+    app: &App,
+    new: &NewJob,
+    bad: &str,
+    of_tree: bool,
+) -> Result<(), AppError> {
+    let pointer = "/config/fragment";
+    let symbols = symbols(&new.config)?;
     if symbols.is_empty() {
+        return Ok(());
+    }
+    let described = app.repos.describes_release(&new.tree, bad).await;
+    if described.map_err(|e| AppError::repo(e, pointer))? {
+        // The worker says which symbols its source lost.
         return Ok(());
     }
     let unknown = app.repos.unknown_symbols(&new.tree, bad, &symbols).await;
@@ -69,8 +125,9 @@ pub(super) async fn check_symbols(app: &App, new: &NewJob, bad: &str) -> Result<
         "unknown-symbol",
         pointer,
         format!(
-            "config.fragment: no Kconfig file at the bad end defines {}; check the spelling",
-            unknown.join(", ")
+            "config.fragment: no Kconfig file at the bad end defines {}; check the spelling{}",
+            unknown.join(", "),
+            advice(new, of_tree)
         ),
     ))
 }
@@ -80,8 +137,8 @@ pub(super) async fn check_file(
     app: &App,
     new: &NewJob,
     config: &ConfigRequest,
-    good: &[String],
-    bad: &str,
+    (good, bad): (&[String], &str),
+    of_tree: bool,
 ) -> Result<(), AppError> {
     let ConfigBase::Tree(path) = &config.base else {
         return Ok(());
@@ -90,7 +147,10 @@ pub(super) async fn check_file(
     for rev in good.iter().map(String::as_str).chain([bad]) {
         let found = app.repos.has_file(&new.tree, rev, path).await;
         if !found.map_err(|e| AppError::repo(e, pointer))? {
-            let why = format!("config.base: {rev} has no plain file at the path {path:?}");
+            let why = format!(
+                "config.base: {rev} has no plain file at the path {path:?}{}",
+                advice(new, of_tree)
+            );
             return Err(AppError::bad("no-config", pointer, why));
         }
     }

@@ -199,16 +199,17 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let tree = trees::get(app, &new.tree).await?;
     let digest = digest(&new)?;
     new.first_parent |= new.merge_first;
+    let of_tree = config::complete(&mut new, &tree)?;
     let suite = suite::check(app, &new)?;
     check_numbers(&new)?;
     let config = config::check(&new, &suite.1)?;
     let (good, bad) = resolve_ends(app, &new).await?;
-    config::check_symbols(app, &new, &bad).await?;
+    config::check_symbols(app, &new, &bad, of_tree).await?;
     if !new.fixups.is_empty() {
         let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
-    config::check_file(app, &new, &config, &good, &bad).await?;
+    config::check_file(app, &new, &config, (&good, &bad), of_tree).await?;
     new.only = resolve_all(app, &new.tree, &new.only, "/only").await?;
     let mut commits = between(app, &new, &good, &bad).await?;
     if !new.only.is_empty() {
