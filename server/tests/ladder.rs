@@ -326,3 +326,23 @@ async fn packages_are_unpacked_by_the_worker_and_the_search_goes_on_inside_the_g
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_fragment_goes_with_a_source_that_is_not_here_yet() {
+    let server = TestServer::start().await;
+    ladder(
+        &server,
+        &[
+            release("7.0.1", Kind::Source),
+            release("7.0.2", Kind::Source),
+        ],
+    )
+    .await;
+    let mut body =
+        json!({ "tree": "deb", "good": ["7.0.1"], "bad": "7.0.2", "suite": "btrfs/direct-io" });
+    body["config"] = json!({ "base": { "file": "CONFIG_A=y\n" }, "fragment": "CONFIG_B=y\n" });
+    server.submit(&body).await;
+    body["config"]["fragment"] = json!("CONFIG_B\n");
+    let problem = server.refusal("/jobs", &body).await;
+    assert_eq!(problem.pointer.as_deref(), Some("/config/fragment"));
+}
