@@ -1,10 +1,11 @@
 #!/bin/bash
-# The kernel of WSL2 for real: a source release from Debian's archive, built with
-# WSL2's configuration and presets/wsl2.config, booted, and two suites in it. Exit 0
-# only if every case passed. A big build, so not a part of `make test`.
+# WSL2's configuration for real: a source release from Debian's archive, built with it
+# and presets/wsl2.config, booted, and two suites in it. Exit 0 only if every case
+# passed. A big build, so not a part of `make test`.
 #
 # CONFIG=FILE          the configuration, such as Microsoft/config-wsl of WSL2-Linux-Kernel
-#                      [default: ../shared/data/config-wsl-6.18]
+#                      [default: ../shared/data/config-wsl-6.18, which is that of the public
+#                      xanmod-kernel-WSL2, kept in step with Microsoft's]
 # RELEASE=source/…     what is built [default: the newest source/6.18.* there is]
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
