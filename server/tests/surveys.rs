@@ -202,11 +202,7 @@ async fn a_survey_that_cannot_be_run_is_refused_with_the_field_and_changes_nothi
     let survey = |releases: Value, suites: Value| json!({ "tree": "line", "releases": releases, "suites": suites });
     let smoke = json!(["btrfs/smoke"]);
     for (body, pointer, said) in [
-        (
-            survey(json!([]), smoke.clone()),
-            "/releases",
-            "1 to 200",
-        ),
+        (survey(json!([]), smoke.clone()), "/releases", "1 to 200"),
         (
             survey(json!([revs[1], revs[0]]), smoke.clone()),
             "/releases",
