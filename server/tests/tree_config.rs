@@ -66,10 +66,10 @@ async fn page(server: &TestServer, path: &str) -> String {
 
 /// The configuration that a job's first build asks for: its base, and its fragments by name.
 async fn asked(server: &TestServer) -> (ConfigBase, Vec<String>, String) {
+    let mut worker = server.register().await;
     firstbad_server::tasks::advance_jobs::tick(&server.app)
         .await
         .unwrap();
-    let mut worker = server.register().await;
     let lease = worker.lease().await.unwrap();
     let Work::Build(work) = &lease.work else {
         panic!("{lease:?}");
@@ -111,7 +111,7 @@ async fn a_fragment_of_the_job_comes_last_and_a_base_of_its_own_replaces_all() {
     let mut body = request("wsl2", &revs[3], &revs[6]);
     body["config"] = json!({ "fragment": "CONFIG_MINE=y\n" });
     let job = server.submit(&body).await;
-    let both = format!("{}\nCONFIG_MINE=y\n", FRAGMENT.trim_end());
+    let both = format!("{FRAGMENT}CONFIG_MINE=y\n");
     let stored = server.job(job).await.request;
     assert_eq!(stored.config, config(&both));
 

@@ -27,12 +27,15 @@ pub(super) fn complete(new: &mut NewJob, tree: &Tree) -> Result<bool, AppError> 
     if new.config.base.is_some() || tree.config == JobConfig::default() {
         return Ok(false);
     }
+    let mut fragment = tree.config.fragment.clone();
+    if !fragment.is_empty() && !fragment.ends_with('\n') {
+        fragment.push('\n');
+    }
+    fragment.push_str(&new.config.fragment);
     let base = tree.config.base.clone();
-    let fragments = [tree.config.fragment.trim_end(), &new.config.fragment];
-    let fragments = fragments.into_iter().filter(|text| !text.is_empty());
     new.config = JobConfig {
         base: base.or(Some(ConfigBase::Tinyconfig)),
-        fragment: fragments.collect::<Vec<_>>().join("\n"),
+        fragment,
     };
     Ok(true)
 }
