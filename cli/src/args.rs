@@ -209,7 +209,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten, next_help_heading = "For jobs on the tree that name no base")]
-    pub config: crate::config::Asked,
+    pub config: crate::config::ConfigArgs,
 }
 
 /// Each of these says what the ends are.
@@ -266,7 +266,7 @@ pub struct SubmitArgs {
     )]
     pub threshold: Option<f64>,
     #[command(flatten)]
-    pub config: crate::config::Asked,
+    pub config: crate::config::ConfigArgs,
     /// Patches applied to every candidate before it is built.
     #[arg(long = "fixup", num_args = 1.., value_name = "PATCH")]
     pub fixups: Vec<PathBuf>,

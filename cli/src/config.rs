@@ -11,8 +11,9 @@ use crate::fail::Fail;
 use crate::input;
 
 /// A base and what is laid over it.
+// clap makes a group of this name, so it is unlike that of every other struct.
 #[derive(Debug, Args)]
-pub struct Asked {
+pub struct ConfigArgs {
     /// A whole .config as the base.
     #[arg(long, value_name = "FILE", conflicts_with = "base")]
     config: Option<PathBuf>,
@@ -33,7 +34,7 @@ enum Base {
     Defconfig,
 }
 
-impl Asked {
+impl ConfigArgs {
     /// Reads the files.
     pub fn read(&self) -> Result<JobConfig, Fail> {
         Ok(JobConfig {

@@ -75,7 +75,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 3)]
     runs: u32,
     #[command(flatten)]
-    config: crate::config::Asked,
+    config: crate::config::ConfigArgs,
     /// Look into so many changes without being asked, the largest first.
     #[arg(long, default_value_t = 0, value_name = "N")]
     bisect: u32,
