@@ -1,10 +1,14 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo test up audit bench-determinism bench-exploration bench-powercut bench-replay bench-search
+.PHONY: demo demo-wsl2 test up audit bench-determinism bench-exploration bench-powercut bench-replay bench-search
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
 	@CULPRIT="$(CULPRIT)" MODE="$(MODE)" KEEP="$(KEEP)" scripts/demo.sh
+
+# The kernel of WSL2, built, booted and tested; a big build. CONFIG=Microsoft/config-wsl RELEASE=source/6.18.15
+demo-wsl2:
+	@CONFIG="$(CONFIG)" RELEASE="$(RELEASE)" scripts/demo-wsl2.sh
 
 test:
 	@scripts/test.sh

@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 DIR=$STATE/test-kernel
-CONFIG=$ROOT/suites/kernel.config
+CONFIG=("$ROOT/suites/kernel.config" "$ROOT/suites/tiny.config")
 PATCH=${1:-}
 NAME=
 if [ -n "$PATCH" ]; then
@@ -20,7 +20,7 @@ fi
 IMAGE=$DIR/${NAME}bzImage
 OBJECTS=$DIR/${NAME}objects
 mkdir -p "$DIR"
-want=$(cat "$CONFIG" "${BASH_SOURCE[0]}" ${PATCH:+"$PATCH"} <(dpkg-query -W linux-source-6.12 gcc) | sha256sum)
+want=$(cat "${CONFIG[@]}" "${BASH_SOURCE[0]}" ${PATCH:+"$PATCH"} <(dpkg-query -W linux-source-6.12 gcc) | sha256sum)
 if [ -f "$IMAGE" ] && [ "$(cat "$DIR/${NAME}key" 2>/dev/null)" = "$want" ]; then
     exit 0
 fi
@@ -49,7 +49,7 @@ kernel() {
     "$how" make -s -C "$DIR/source" O="$OBJECTS" -j"$(nproc)" CC='ccache gcc' "$@"
 }
 kernel tinyconfig
-cat "$CONFIG" >>"$OBJECTS/.config"
+cat "${CONFIG[@]}" >>"$OBJECTS/.config"
 kernel olddefconfig
 kernel bzImage
 cp "$OBJECTS/arch/x86/boot/bzImage" "$IMAGE.new"

@@ -122,10 +122,11 @@ pub enum Signal {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobConfig {
-    /// Default: tinyconfig.
+    /// Default: that of the tree, whose fragment then comes before the user's; if the tree has none,
+    /// tinyconfig.
     #[serde(default)]
     pub base: Option<ConfigBase>,
     /// User's fragment, after the suite's.

@@ -10,7 +10,7 @@ use crate::lease::RunMode;
 #[serde(deny_unknown_fields)]
 pub struct NewSurvey {
     pub tree: String,
-    /// Tags or commits, oldest first, at least two, each an ancestor of the next.
+    /// Tags or commits, oldest first, each an ancestor of the next.
     pub releases: Vec<String>,
     /// `area/name`, at least one.
     pub suites: Vec<String>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::RevSubject;
+use crate::job::{JobConfig, RevSubject};
 
 /// `POST /api/v1/trees`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct NewTree {
     /// `https://` URL, an absolute path on the server (admin token), or `debian:SUITE,SUITE`: the
     /// releases that Debian's archive has.
     pub url: String,
+    /// For jobs on this tree that name no base.
+    #[serde(default)]
+    pub config: JobConfig,
 }
 
 /// One tree as listed.
@@ -27,6 +30,8 @@ pub struct Tree {
     /// Why the last fetch failed.
     pub fetch_error: Option<String>,
     pub refs: i64,
+    /// For jobs on this tree that name no base.
+    pub config: JobConfig,
 }
 
 /// A reference resolved to a commit.

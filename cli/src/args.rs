@@ -178,15 +178,7 @@ impl std::fmt::Display for Kind {
 #[derive(Debug, Subcommand)]
 pub enum TreeCommand {
     /// Mirror a repository; waits for the first fetch.
-    Add {
-        name: String,
-        /// `https://` URL, an absolute path on the server, or `debian:SUITE,SUITE` for the releases that
-        /// Debian's archive has.
-        url: String,
-        /// Print what the server answers.
-        #[arg(long)]
-        json: bool,
-    },
+    Add(AddArgs),
     /// List the mirrored repositories.
     List {
         /// Print what the server answers.
@@ -197,6 +189,27 @@ pub enum TreeCommand {
     Fetch { name: String },
     /// Forget a repository that no job uses.
     Remove { name: String },
+}
+
+/// What jobs on the tree are configured with is given in the same words as for a job.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// [default: the preset's]
+    #[arg(required_unless_present = "preset")]
+    pub name: Option<String>,
+    /// `https://` URL, an absolute path on the server, or `debian:SUITE,SUITE` for the releases that
+    /// Debian's archive has [default: the preset's].
+    #[arg(required_unless_present = "preset")]
+    pub url: Option<String>,
+    /// A tree that is known by name, with the configuration its kernels need.
+    #[arg(long, value_name = "PRESET", value_parser = crate::presets::names(),
+          conflicts_with_all = ["config", "base", "config_in_tree", "fragment"])]
+    pub preset: Option<String>,
+    /// Print what the server answers.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten, next_help_heading = "For jobs on the tree that name no base")]
+    pub config: crate::config::ConfigArgs,
 }
 
 /// Each of these says what the ends are.
@@ -252,18 +265,8 @@ pub struct SubmitArgs {
         allow_negative_numbers = true
     )]
     pub threshold: Option<f64>,
-    /// A whole .config as the base.
-    #[arg(long, value_name = "FILE", conflicts_with = "base")]
-    pub config: Option<PathBuf>,
-    /// Base configuration [default: the server's, tinyconfig].
-    #[arg(long, value_enum)]
-    pub base: Option<Base>,
-    /// The base configuration is this file of each revision.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "base"])]
-    pub config_in_tree: Option<String>,
-    /// Configuration fragment merged after the suite's.
-    #[arg(long, value_name = "FILE")]
-    pub fragment: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: crate::config::ConfigArgs,
     /// Patches applied to every candidate before it is built.
     #[arg(long = "fixup", num_args = 1.., value_name = "PATCH")]
     pub fixups: Vec<PathBuf>,
@@ -319,12 +322,6 @@ pub struct SubmitArgs {
 pub enum Find {
     Regression,
     Fix,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Base {
-    Tinyconfig,
-    Defconfig,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -509,6 +506,27 @@ mod tests {
             assert!(parse(&format!("{base} {more}")).is_err(), "{more}");
         }
         assert!(parse(&format!("{base} --metric m --threshold -3.5")).is_ok());
+    }
+
+    #[test]
+    fn a_tree_is_known_by_name_or_given_in_full() {
+        let add = |more: &str| parse(&format!("firstbad tree add {more}"));
+        for fine in [
+            "--preset wsl2",
+            "mine --preset wsl2",
+            "mine https://x.org/y.git --preset btrfs",
+            "mine https://x.org/y.git --config-in-tree Microsoft/config-wsl --fragment f",
+        ] {
+            assert!(add(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["mine", "--preset wsl2 --base defconfig"] {
+            assert!(add(wrong).is_err(), "{wrong}");
+        }
+        let refused = add("--preset windows").unwrap_err().to_string();
+        assert!(
+            refused.contains("windows") && refused.contains("linux-next"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use firstbad_api::job::{Check, Job, Outcome, Range, RevSubject};
+use firstbad_api::job::{Check, Job, JobConfig, Outcome, Range, RevSubject};
+use firstbad_api::lease::ConfigBase;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
 use serde::Serialize;
@@ -251,6 +252,21 @@ pub fn trees(trees: &[Tree]) -> String {
         ]
     });
     table(&["tree", "refs", "from", "fetched"], rows)
+}
+
+/// What jobs on a tree are configured with.
+pub fn configured(config: &JobConfig) -> String {
+    let base = match &config.base {
+        None | Some(ConfigBase::Tinyconfig) => "tinyconfig".to_owned(),
+        Some(ConfigBase::X8664Defconfig) => "x86_64_defconfig".to_owned(),
+        Some(ConfigBase::File(_)) => "a whole .config".to_owned(),
+        Some(ConfigBase::Tree(path)) => format!("{} of each revision", line(path)),
+    };
+    let fragment = match config.fragment.trim().is_empty() {
+        true => "",
+        false => " and a fragment",
+    };
+    format!("jobs that name no base begin with {base}{fragment}")
 }
 
 /// One line a worker.

@@ -1,11 +1,11 @@
 //! `submit`: from the command line to a job request.
 
 use firstbad_api::custom::NAME;
-use firstbad_api::job::{self, Created, JobConfig, NewJob, Range, Signal};
-use firstbad_api::lease::{ConfigBase, RunMode};
+use firstbad_api::job::{self, Created, NewJob, Range, Signal};
+use firstbad_api::lease::RunMode;
 use firstbad_api::limits;
 
-use crate::args::{Base, Common, Find, Mode, SubmitArgs};
+use crate::args::{Common, Find, Mode, SubmitArgs};
 use crate::bisect_log::{self, Stands};
 use crate::client::Client;
 use crate::fail::{Done, Fail};
@@ -62,10 +62,6 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         left -= patch.len();
         fixups.push(patch);
     }
-    let fragment = match &args.fragment {
-        Some(path) => input::text(path, limits::CONFIG_BYTES)?,
-        None => String::new(),
-    };
     let mut range = Stands {
         good: args.good.clone(),
         bad: args.bad.clone().unwrap_or_default(),
@@ -91,10 +87,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         custom: custom::test(&args.own)?,
         cases: args.cases.clone(),
         signal: signal(args),
-        config: JobConfig {
-            base: base(args)?,
-            fragment,
-        },
+        config: args.config.read()?,
         mode: match args.mode {
             Mode::Exact => RunMode::Exact,
             Mode::Real => RunMode::Real,
@@ -133,23 +126,11 @@ fn signal(args: &SubmitArgs) -> Signal {
     }
 }
 
-fn base(args: &SubmitArgs) -> Result<Option<ConfigBase>, Fail> {
-    if let Some(path) = &args.config {
-        let text = input::text(path, limits::CONFIG_BYTES)?;
-        return Ok(Some(ConfigBase::File(text)));
-    }
-    if let Some(path) = &args.config_in_tree {
-        return Ok(Some(ConfigBase::Tree(path.clone())));
-    }
-    Ok(args.base.map(|base| match base {
-        Base::Tinyconfig => ConfigBase::Tinyconfig,
-        Base::Defconfig => ConfigBase::X8664Defconfig,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use firstbad_api::job::JobConfig;
+    use firstbad_api::lease::ConfigBase;
 
     use super::*;
     use crate::args::{Cli, Command};

@@ -4,9 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use firstbad_api::job::{Created, JobConfig};
+use firstbad_api::job::Created;
 use firstbad_api::lease::RunMode;
-use firstbad_api::limits;
 use firstbad_api::survey::{
     BisectEdge, Cell, Edge, Matrix, MoreReleases, NewSurvey, Row, Survey, What,
 };
@@ -14,8 +13,8 @@ use firstbad_api::survey::{
 use crate::args::{Common, Mode};
 use crate::client::{self, Client};
 use crate::fail::Done;
+use crate::show;
 use crate::text::line;
-use crate::{input, show};
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(2);
@@ -63,7 +62,7 @@ pub struct RunArgs {
     #[arg(long)]
     tree: String,
     /// Tags or commits, oldest first.
-    #[arg(long, required = true, num_args = 2.., value_name = "REV")]
+    #[arg(long, required = true, num_args = 1.., value_name = "REV")]
     releases: Vec<String>,
     /// May be given again.
     #[arg(long = "suite", required = true, value_name = "AREA/NAME")]
@@ -75,9 +74,8 @@ pub struct RunArgs {
     /// Runs of each suite on each release.
     #[arg(long, default_value_t = 3)]
     runs: u32,
-    /// Kernel options on top of those of the suite, for releases that are built.
-    #[arg(long, value_name = "FILE")]
-    fragment: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    config: crate::config::ConfigArgs,
     /// Look into so many changes without being asked, the largest first.
     #[arg(long, default_value_t = 0, value_name = "N")]
     bisect: u32,
@@ -153,18 +151,11 @@ pub async fn run(common: &Common, command: &SurveyCommand) -> Done {
 }
 
 async fn begin(common: &Common, args: &RunArgs) -> Done {
-    let fragment = match &args.fragment {
-        Some(path) => input::text(path, limits::CONFIG_BYTES)?,
-        None => String::new(),
-    };
     let body = NewSurvey {
         tree: args.tree.clone(),
         releases: args.releases.clone(),
         suites: args.suites.clone(),
-        config: JobConfig {
-            base: None,
-            fragment,
-        },
+        config: args.config.read()?,
         mode: match args.mode {
             Mode::Exact => RunMode::Exact,
             Mode::Real => RunMode::Real,

@@ -17,11 +17,14 @@ use crate::{matrix, view};
 
 /// The request of one suite's job.
 pub fn job_of(survey: &NewSurvey, suite: &str) -> NewJob {
-    let first = survey.releases.first().cloned();
+    let (good, only) = match survey.releases.as_slice() {
+        [first, others @ ..] if !others.is_empty() => (vec![first.clone()], others.to_vec()),
+        _ => (Vec::new(), Vec::new()),
+    };
     NewJob {
-        good: first.into_iter().collect(),
+        good,
         bad: survey.releases.last().cloned().unwrap_or_default(),
-        only: survey.releases.get(1..).unwrap_or_default().to_vec(),
+        only,
         survey: true,
         runs: survey.runs,
         title: Some(format!("Survey of {suite} in {}", survey.tree)),

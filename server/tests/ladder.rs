@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Seen, TestServer, git};
-use firstbad_api::job::{Job, Outcome};
+use firstbad_api::job::{Job, JobConfig, Outcome};
 use firstbad_api::lease::Work;
 use firstbad_server::db;
 use firstbad_server::ladder::{File, Kind, Release};
@@ -54,7 +54,7 @@ async fn ladder(server: &TestServer, releases: &[Release]) -> Vec<Described> {
     let repos = &server.app.repos;
     let described = repos.write_releases("deb", releases).await.unwrap();
     let mut conn = server.app.pool.acquire().await.unwrap();
-    let id = db::tree::insert(&mut conn, "deb", "debian:sid", 1)
+    let id = db::tree::insert(&mut conn, "deb", "debian:sid", 1, &JobConfig::default())
         .await
         .unwrap();
     db::release::describe(&mut conn, id.unwrap(), &described)
@@ -325,4 +325,24 @@ async fn packages_are_unpacked_by_the_worker_and_the_search_goes_on_inside_the_g
         Some(Outcome::Culprit { rev, .. }) => assert_eq!(rev, revs[4]),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_fragment_goes_with_a_source_that_is_not_here_yet() {
+    let server = TestServer::start().await;
+    ladder(
+        &server,
+        &[
+            release("7.0.1", Kind::Source),
+            release("7.0.2", Kind::Source),
+        ],
+    )
+    .await;
+    let mut body =
+        json!({ "tree": "deb", "good": ["7.0.1"], "bad": "7.0.2", "suite": "btrfs/direct-io" });
+    body["config"] = json!({ "base": { "file": "CONFIG_A=y\n" }, "fragment": "CONFIG_B=y\n" });
+    server.submit(&body).await;
+    body["config"]["fragment"] = json!("CONFIG_B\n");
+    let problem = server.refusal("/jobs", &body).await;
+    assert_eq!(problem.pointer.as_deref(), Some("/config/fragment"));
 }

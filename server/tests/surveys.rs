@@ -202,11 +202,7 @@ async fn a_survey_that_cannot_be_run_is_refused_with_the_field_and_changes_nothi
     let survey = |releases: Value, suites: Value| json!({ "tree": "line", "releases": releases, "suites": suites });
     let smoke = json!(["btrfs/smoke"]);
     for (body, pointer, said) in [
-        (
-            survey(json!([revs[0]]), smoke.clone()),
-            "/releases",
-            "2 to 200",
-        ),
+        (survey(json!([]), smoke.clone()), "/releases", "1 to 200"),
         (
             survey(json!([revs[1], revs[0]]), smoke.clone()),
             "/releases",
@@ -245,4 +241,46 @@ async fn a_survey_that_cannot_be_run_is_refused_with_the_field_and_changes_nothi
         .refusal("/surveys/7/bisect", &json!({ "row": 0, "column": 1 }))
         .await;
     assert_eq!(problem.status, 404);
+}
+
+#[tokio::test]
+async fn one_release_is_a_survey_and_a_second_one_makes_a_change() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 4).await;
+    let body = json!({
+        "tree": "line", "releases": [revs[1]], "suites": ["btrfs/direct-io"], "runs": 1,
+    });
+    let (_, survey) = created(&server, "/surveys", &body).await;
+    let mut worker = server.register().await;
+    let oracle = |rev: &str, _: u64| match rev == revs[3] {
+        true => Seen::Failing(&["eof"]),
+        false => Seen::Failing(&[]),
+    };
+    worker.work_all(oracle).await;
+    let alone = matrix(&server, survey.id).await;
+    assert_eq!(alone.survey.state, "done");
+    let revs_of = |m: &Matrix| m.columns.iter().map(|c| c.rev.clone()).collect::<Vec<_>>();
+    assert_eq!(revs_of(&alone), [revs[1].clone()]);
+    let cells = &row(&alone, "eof").1.cells;
+    assert!(
+        matches!(
+            cells[..],
+            [Cell::Runs {
+                passed: 1,
+                failed: 0,
+                ..
+            }]
+        ),
+        "{cells:?}"
+    );
+    for shown in ["/surveys/1", "/jobs/1", "/jobs/1/report"] {
+        assert!(text(&server, shown).await.contains("urvey"), "{shown}");
+    }
+
+    let more = json!({ "releases": [revs[3]] });
+    created(&server, "/surveys/1/releases", &more).await;
+    worker.work_all(oracle).await;
+    let both = matrix(&server, survey.id).await;
+    assert_eq!(revs_of(&both), [revs[1].clone(), revs[3].clone()]);
+    assert_eq!(row(&both, "eof").1.edges.len(), 1);
 }

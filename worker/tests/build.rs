@@ -215,6 +215,43 @@ async fn a_configuration_of_the_tree_is_the_base_and_its_absence_the_trees_failu
     }
 }
 
+/// A tree laid out like Microsoft's, and what the preset `wsl2` asks of it.
+#[tokio::test]
+async fn the_fragment_of_wsl2_is_laid_over_the_configuration_in_its_tree() {
+    let bench = Bench::new().await;
+    let path = "Microsoft/config-wsl";
+    let mut asked = work("0", include_str!("../../presets/wsl2.config"));
+    asked.config.base = ConfigBase::Tree(path.to_owned());
+    let known = "KNOWN := CONFIG_HYPERV CONFIG_WERROR CONFIG_DEBUG_INFO_NONE";
+    let makefile = MAKEFILE.replace("KNOWN := CONFIG_A CONFIG_B", known);
+    let changes = [
+        ("Makefile", makefile.as_str()),
+        (
+            path,
+            "CONFIG_HYPERV=y\nCONFIG_WERROR=y\n# CONFIG_DEBUG_INFO_NONE is not set\n",
+        ),
+    ];
+    let done = bench.build_work(&changes, &asked, &until()).await;
+    let Ok(Step::Done(built)) = done else {
+        panic!("{done:?}\n{}", bench.log())
+    };
+    assert_eq!(built.lost_symbols, Vec::<String>::new());
+    let config = fs::read_to_string(&built.config).unwrap();
+    assert_eq!(
+        config,
+        "CONFIG_HYPERV=y\n# CONFIG_WERROR is not set\nCONFIG_DEBUG_INFO_NONE=y\n"
+    );
+    fs::remove_file(bench.home.path().join("tree").join(path)).unwrap();
+    let end = bench.build_work(&changes[..1], &asked, &until()).await;
+    let Ok(Step::Failed(line)) = end else {
+        panic!("{end:?}")
+    };
+    assert!(
+        line.contains("no configuration in the tree") && line.contains(path),
+        "{line}"
+    );
+}
+
 #[tokio::test]
 async fn a_compile_error_is_the_trees_failure_and_is_confirmed_in_an_empty_directory() {
     let bench = Bench::new().await;

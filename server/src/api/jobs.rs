@@ -199,16 +199,17 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let tree = trees::get(app, &new.tree).await?;
     let digest = digest(&new)?;
     new.first_parent |= new.merge_first;
+    let of_tree = config::complete(&mut new, &tree)?;
     let suite = suite::check(app, &new)?;
     check_numbers(&new)?;
     let config = config::check(&new, &suite.1)?;
     let (good, bad) = resolve_ends(app, &new).await?;
-    config::check_symbols(app, &new, &bad).await?;
+    config::check_symbols(app, &new, &bad, of_tree).await?;
     if !new.fixups.is_empty() {
         let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
-    config::check_file(app, &new, &config, &good, &bad).await?;
+    config::check_file(app, &new, &config, (&good, &bad), of_tree).await?;
     new.only = resolve_all(app, &new.tree, &new.only, "/only").await?;
     let mut commits = between(app, &new, &good, &bad).await?;
     if !new.only.is_empty() {
@@ -258,7 +259,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
 }
 
 fn check_numbers(new: &NewJob) -> Result<(), AppError> {
-    if new.good.is_empty() {
+    if new.good.is_empty() && !new.survey {
         return Err(AppError::bad(
             "no-good",
             "/good",
@@ -382,7 +383,7 @@ async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), 
     Ok((good, bad))
 }
 
-/// The candidates: of two points, the one named `bad`.
+/// The candidates: of two points, and of one alone, the one named `bad`.
 async fn between(
     app: &App,
     new: &NewJob,
@@ -390,7 +391,7 @@ async fn between(
     bad: &str,
 ) -> Result<Vec<RangeCommit>, AppError> {
     let wrong = |e| AppError::repo(e, "/bad");
-    if !new.two_point {
+    if !new.two_point && !good.is_empty() {
         let range = app
             .repos
             .range(&new.tree, good, bad, new.first_parent, &new.paths);

@@ -147,8 +147,8 @@ async fn matrix(app: &App, id: i64) -> Result<Matrix, AppError> {
 
 /// The jobs of a survey, one of each suite.
 async fn check(app: &App, new: &NewSurvey) -> Result<Vec<Checked>, AppError> {
-    if !(2..=RELEASES).contains(&new.releases.len()) {
-        let why = format!("releases: name 2 to {RELEASES} of them, oldest first");
+    if !(1..=RELEASES).contains(&new.releases.len()) {
+        let why = format!("releases: name 1 to {RELEASES} of them, oldest first");
         return Err(AppError::bad("bad-releases", "/releases", why));
     }
     if !(1..=SUITES).contains(&new.suites.len()) {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use firstbad_api::tree::{NewTree, Resolved, Tree};
 use serde::Deserialize;
 
+use super::config;
 use crate::db;
 use crate::error::AppError;
 use crate::ladder;
@@ -34,10 +35,12 @@ pub async fn create(
     {
         return Err(taken(&new.name));
     }
+    config::check_default(&new.config)?;
     let releases = mirror(&app, &new.name, &new.url).await?;
     let refs = count_refs(&app, &new.name).await?;
     let mut conn = app.pool.begin().await?;
-    let Some(id) = db::tree::insert(&mut conn, &new.name, &new.url, refs).await? else {
+    let Some(id) = db::tree::insert(&mut conn, &new.name, &new.url, refs, &new.config).await?
+    else {
         return Err(taken(&new.name));
     };
     db::release::describe(&mut conn, id, &releases).await?;

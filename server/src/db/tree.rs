@@ -1,7 +1,9 @@
 //! Trees.
 
+use firstbad_api::job::JobConfig;
 use firstbad_api::tree::Tree;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use time::OffsetDateTime;
 
 use super::rfc3339;
@@ -15,6 +17,7 @@ struct Row {
     fetched_at: Option<OffsetDateTime>,
     fetch_error: Option<String>,
     ref_count: i64,
+    config: Json<JobConfig>,
 }
 
 impl From<Row> for Tree {
@@ -27,13 +30,14 @@ impl From<Row> for Tree {
             fetched_at: row.fetched_at.map(rfc3339),
             fetch_error: row.fetch_error,
             refs: row.ref_count,
+            config: row.config.0,
         }
     }
 }
 
 pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Tree>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count FROM tree ORDER BY name",
+        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count, config FROM tree ORDER BY name",
     )
     .fetch_all(conn)
     .await?;
@@ -42,7 +46,7 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Tree>> {
 
 pub async fn find(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<Tree>> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count FROM tree WHERE name = $1",
+        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count, config FROM tree WHERE name = $1",
     )
     .bind(name)
     .fetch_optional(conn)
@@ -56,14 +60,16 @@ pub async fn insert(
     name: &str,
     url: &str,
     refs: i64,
+    config: &JobConfig,
 ) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
-        "INSERT INTO tree (name, url, fetched_at, ref_count) VALUES ($1, $2, now(), $3)
+        "INSERT INTO tree (name, url, fetched_at, ref_count, config) VALUES ($1, $2, now(), $3, $4)
          ON CONFLICT (name) DO NOTHING RETURNING id",
     )
     .bind(name)
     .bind(url)
     .bind(refs)
+    .bind(Json(config))
     .fetch_optional(conn)
     .await
 }

@@ -107,6 +107,11 @@ impl Repos {
             .map(drop)
     }
 
+    /// Whether a commit, given by its full id, only describes a release, whose source is not here yet.
+    pub async fn describes_release(&self, name: &str, rev: &str) -> Result<bool, RepoError> {
+        self.has_file(name, rev, DESCRIPTION).await
+    }
+
     /// What a commit of the line describes.
     pub async fn described_release(&self, name: &str, rev: &str) -> Result<Release, RepoError> {
         let id = full_id(rev)?.to_owned();

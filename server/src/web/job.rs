@@ -316,7 +316,8 @@ fn or_all(cases: &[String]) -> String {
     }
 }
 
-fn config(base: Option<&ConfigBase>) -> String {
+/// The configuration in words.
+pub(super) fn config(base: Option<&ConfigBase>) -> String {
     let base = match base {
         None | Some(ConfigBase::Tinyconfig) => "tinyconfig",
         Some(ConfigBase::X8664Defconfig) => "x86_64_defconfig",
@@ -384,11 +385,11 @@ fn command(job: &Job) -> String {
             }
         }
     }
-    if request.config.base == Some(ConfigBase::X8664Defconfig) {
-        flag("base", "defconfig");
-    }
-    if let Some(ConfigBase::Tree(path)) = &request.config.base {
-        flag("config-in-tree", path);
+    match &request.config.base {
+        Some(ConfigBase::Tinyconfig) => flag("base", "tinyconfig"),
+        Some(ConfigBase::X8664Defconfig) => flag("base", "defconfig"),
+        Some(ConfigBase::Tree(path)) => flag("config-in-tree", path),
+        None | Some(ConfigBase::File(_)) => {}
     }
     if request.vcpus != 1 {
         flag("vcpus", &request.vcpus.to_string());

@@ -356,6 +356,8 @@ pub enum Seen {
     Clean,
     Fails,
     DoesNotBuild,
+    /// The base configuration that its tree should have is not there.
+    NoConfig,
     BootPanic,
     OtherCrash,
     /// The same beside the failing case.
@@ -369,11 +371,15 @@ pub enum Seen {
 }
 
 pub fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
-    if *seen == Seen::DoesNotBuild {
-        let first_error = "fs/btrfs/file.c:1: error: fake".to_owned();
+    let failed = match seen {
+        Seen::DoesNotBuild => Some(("build", "fs/btrfs/file.c:1: error: fake")),
+        Seen::NoConfig => Some(("configure", "no configuration in the tree: fake")),
+        _ => None,
+    };
+    if let Some((stage, first_error)) = failed {
         return BuildObservation::Failed {
-            stage: "build".to_owned(),
-            first_error,
+            stage: stage.to_owned(),
+            first_error: first_error.to_owned(),
         };
     }
     BuildObservation::Built {

@@ -11,7 +11,7 @@ KNOWN := CONFIG_A CONFIG_B
 tinyconfig:
 	echo '# CONFIG_A is not set' >$(O)/.config
 olddefconfig:
-	awk -F= '/^CONFIG_/ { v[$$1] = $$2 } END { split("$(KNOWN)", k, " "); for (i = 1; i in k; i++) if (k[i] in v) print k[i] "=" v[k[i]]; else print "# " k[i] " is not set" }' $(O)/.config >$(O)/new
+	awk -F= '/^CONFIG_/ { v[$$1] = $$2 } / is not set$$/ { split($$0, w, " "); delete v[w[2]] } END { split("$(KNOWN)", k, " "); for (i = 1; i in k; i++) if (k[i] in v) print k[i] "=" v[k[i]]; else print "# " k[i] " is not set" }' $(O)/.config >$(O)/new
 	mv $(O)/new $(O)/.config
 bzImage: extra $(O)/vmlinux
 	mkdir -p $(O)/arch/x86/boot $(O)/include/config
