@@ -10,7 +10,9 @@ use crate::lease::{ConfigBase, RunMode};
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
     pub tree: String,
-    /// Revisions without the behaviour looked for (the *old* end when `find` is `fix`), at least one.
+    /// Revisions without the behaviour looked for (the *old* end when `find` is `fix`). None: the
+    /// releases before `bad` are walked back over until one is good.
+    #[serde(default)]
     pub good: Vec<String>,
     /// The revision with it (the *new* end).
     pub bad: String,
@@ -137,14 +139,37 @@ pub struct JobConfig {
 /// `POST /api/v1/jobs/preview` and part of [`Job`]: what the request means before it costs anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Range {
-    /// Resolved ends.
+    /// Resolved ends; no good one while it is looked for.
     pub good: Vec<String>,
     pub bad: String,
-    /// Candidates.
+    /// Candidates, or the releases among which a good one is looked for.
     pub revisions: usize,
     pub merges: usize,
     /// ceil(log2(candidates)).
     pub steps: u32,
+    /// Of a request without a good end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walk: Option<Walk>,
+}
+
+/// The way back over releases to a good one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Releases there are before the bad end.
+    pub releases: usize,
+    /// The oldest of them.
+    pub oldest: String,
+    /// Those looked at, newest first.
+    pub looked: Vec<Looked>,
+}
+
+/// A release that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// Its tag.
+    pub release: String,
+    /// `good`, `bad`, `skip` or `running`.
+    pub verdict: String,
 }
 
 /// How a job ended.
@@ -182,6 +207,11 @@ pub enum Outcome {
     },
     /// The ends do not differ.
     NotReproduced {
+        why: String,
+        checks: Vec<Check>,
+    },
+    /// The good end was left out, and no release before the bad one turned out to be good.
+    NoGoodEnd {
         why: String,
         checks: Vec<Check>,
     },

@@ -17,4 +17,5 @@ pub mod qemu;
 pub mod suite;
 pub mod survey;
 pub mod tree;
+pub mod version;
 pub mod worker;

@@ -224,8 +224,9 @@ pub struct SubmitArgs {
     /// The mirrored repository, or ladder of releases.
     #[arg(long, visible_alias = "ladder")]
     pub tree: String,
-    /// Revisions without the problem (with `--find fix`: with it). At least one.
-    #[arg(long, required_unless_present_any = ENDS, num_args = 1.., value_name = "REV")]
+    /// Revisions without the problem (with `--find fix`: with it) [default: a release before `--bad`
+    /// that turns out to be good: they are walked back over].
+    #[arg(long, num_args = 1.., value_name = "REV")]
     pub good: Vec<String>,
     /// The revision with the problem (with `--find fix`: without it).
     #[arg(long, required_unless_present_any = ENDS, value_name = "REV")]

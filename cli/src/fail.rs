@@ -98,7 +98,7 @@ pub fn outcome_code(outcome: Option<&Outcome>) -> u8 {
         Some(Outcome::Culprit { .. } | Outcome::Differs { .. } | Outcome::Surveyed { .. }) => {
             CULPRIT
         }
-        Some(Outcome::NotReproduced { .. }) => NOT_REPRODUCED,
+        Some(Outcome::NotReproduced { .. } | Outcome::NoGoodEnd { .. }) => NOT_REPRODUCED,
         Some(Outcome::Range { .. } | Outcome::Unresolved { .. } | Outcome::Cancelled) | None => {
             INCONCLUSIVE
         }

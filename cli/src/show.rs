@@ -21,6 +21,15 @@ pub fn json<T: Serialize>(value: &T) -> Done {
 
 /// `52 candidates (4 merges), about 6 steps`.
 pub fn range(range: &Range) -> String {
+    if let (true, Some(walk)) = (range.good.is_empty(), &range.walk) {
+        return format!(
+            "{} releases before {}, back to {}, are walked back over until one is good; then the \
+             commits between are searched",
+            walk.releases,
+            text::short(&range.bad),
+            line(&walk.oldest)
+        );
+    }
     format!(
         "{} candidates ({} merges) between {} and {}, about {} steps",
         range.revisions,
@@ -45,6 +54,19 @@ pub fn job(job: &Job, page: &str) -> String {
         None => {
             let _ = writeln!(out, "{}", line(&job.sentence));
         }
+    }
+    if let Some(walk) = job.range.walk.as_ref().filter(|w| !w.looked.is_empty()) {
+        let each = walk.looked.iter();
+        let each: Vec<String> = each
+            .map(|l| format!("{} {}", l.release, l.verdict))
+            .collect();
+        let _ = writeln!(
+            out,
+            "walked back {} ({} of {} releases)",
+            line(&each.join(", ")),
+            each.len(),
+            walk.releases
+        );
     }
     if !job.narrowed.is_empty() {
         let _ = writeln!(out, "cases       {}", line(&job.narrowed.join(", ")));
@@ -171,6 +193,10 @@ fn outcome(outcome: &Outcome) -> String {
             let _ = writeln!(out, "not reproduced: {}", line(why));
             out.push_str(&self::checks(checks));
         }
+        Outcome::NoGoodEnd { why, checks } => {
+            let _ = writeln!(out, "no good release: {}", line(why));
+            out.push_str(&self::checks(checks));
+        }
         Outcome::Unresolved { why } => {
             let _ = writeln!(out, "unresolved: {}", line(why));
         }
@@ -208,6 +234,7 @@ pub fn answer(job: &Job) -> String {
         Some(Outcome::Differs { .. }) => "differs\n".into(),
         Some(Outcome::Surveyed { .. }) => "surveyed\n".into(),
         Some(Outcome::NotReproduced { .. }) => "not-reproduced\n".into(),
+        Some(Outcome::NoGoodEnd { .. }) => "no-good-end\n".into(),
         Some(Outcome::Unresolved { .. }) => "unresolved\n".into(),
         Some(Outcome::Cancelled) => "cancelled\n".into(),
         None => "running\n".into(),

@@ -110,7 +110,7 @@ fn status(job: &Job, doing: &[String]) -> String {
 /// What was already said.
 #[derive(Default)]
 struct Seen {
-    begun: bool,
+    range: String,
     verdicts: HashMap<String, String>,
     doing: Vec<String>,
     since: Option<Instant>,
@@ -120,13 +120,11 @@ impl Seen {
     /// Lines for what is new in `job`.
     fn news(&mut self, job: &Job) -> Vec<String> {
         let mut out = Vec::new();
-        if !self.begun {
-            self.begun = true;
-            out.push(format!(
-                "{}: {}",
-                text::line(&job.title),
-                show::range(&job.range)
-            ));
+        // A walk back over releases ends with a range.
+        let range = show::range(&job.range);
+        if self.range != range {
+            out.push(format!("{}: {range}", text::line(&job.title)));
+            self.range = range;
         }
         for candidate in &job.candidates {
             let verdict = candidate.verdict.as_str();

@@ -53,15 +53,19 @@ pub fn of_the_ends(picture: &Picture) -> Option<Outcome> {
     not_reproduced(picture)
 }
 
+/// Whether the job has made all the runs it may.
+pub fn runs_used_up(picture: &Picture) -> bool {
+    let runs: usize = picture.sites.values().map(|s| s.tests.len()).sum();
+    runs >= picture.job.request.max_runs as usize
+}
+
 /// The best answer so far of a search by sections that has used up its runs; under flakes the search
 /// ends itself.
 ///
 /// # Errors
 /// When the stored revisions are no graph.
 pub fn out_of_runs(picture: &Picture) -> anyhow::Result<Option<Outcome>> {
-    let runs: usize = picture.sites.values().map(|s| s.tests.len()).sum();
-    let allowed = picture.job.request.max_runs;
-    if !picture.calibration.deterministic || runs < usize::try_from(allowed)? {
+    if !picture.calibration.deterministic || !runs_used_up(picture) {
         return Ok(None);
     }
     let chances = Inquiry::new(picture, 1)?.chances().culprit;

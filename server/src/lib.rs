@@ -34,6 +34,7 @@ pub mod survey;
 pub mod tasks;
 pub mod two_point;
 pub mod view;
+pub mod walk;
 pub mod web;
 
 pub use run::{ServerConfig, run};

@@ -84,7 +84,8 @@ fn write(
             Outcome::Culprit { checks, .. }
             | Outcome::Range { checks, .. }
             | Outcome::Differs { checks, .. }
-            | Outcome::NotReproduced { checks, .. },
+            | Outcome::NotReproduced { checks, .. }
+            | Outcome::NoGoodEnd { checks, .. },
         ) => checks.as_slice(),
         _ => &[],
     };
@@ -120,6 +121,9 @@ fn write(
             job.range.good.join(", ")
         )?,
         false => writeln!(out, "   {} candidates", job.range.revisions)?,
+    }
+    if let Some(walk) = job.range.walk.as_ref().filter(|w| !w.looked.is_empty()) {
+        writeln!(out, "Walked back over releases: {}", view::looked(walk))?;
     }
     writeln!(out, "{} builds, {} boots", job.cost.builds, job.cost.boots)?;
     evidence(out, job)?;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{
-    Candidate, CandidateTest, Cost, Exactness, Find, Job, Likely, Outcome, Related,
+    Candidate, CandidateTest, Cost, Exactness, Find, Job, Likely, Outcome, Related, Walk,
 };
 use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
@@ -20,6 +20,7 @@ use crate::picture::{Picture, Standing};
 use crate::repo::{CommitInfo, RefInfo, RepoError};
 use crate::search::{Chances, Inquiry};
 use crate::state::App;
+use crate::tasks::walk;
 
 /// A verdict with a larger chance to be wrong is weak.
 const WEAK: f64 = 0.02;
@@ -229,9 +230,10 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     let candidates = picture.revisions.range(0..).map(|(_, r)| r);
     let suspected = candidates.filter(|r| r.eligible && r.weight > Some(1));
     job.relevant = picture.weights().map(|_| suspected.count());
+    job.range.walk = walk::walk(picture);
     count(picture, &mut job.cost);
-    // Between two points there is nothing to be likely.
-    let searched = picture.ends_settled() && !picture.job.request.two_point;
+    // Between two points there is nothing to be likely, and before there are two neither.
+    let searched = picture.ends_settled() && !picture.job.request.two_point && !picture.walks();
     let chances = searched
         .then(|| Inquiry::new(picture, 1).ok())
         .flatten()
@@ -271,6 +273,12 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
 
 /// Candidates left, and the revisions still to be tested as far as one can say.
 fn remaining(picture: &Picture, chances: Option<&Chances>) -> (usize, usize) {
+    if let (true, Some(walk)) = (picture.walks(), &picture.job.range.walk) {
+        let left = walk
+            .releases
+            .saturating_sub(picture.sites.len().saturating_sub(1));
+        return (left, (left + 1).ilog2() as usize + 1);
+    }
     let bad = Node::try_from(picture.bad()).unwrap_or_default();
     let open_ends = picture
         .present_ends()
@@ -457,6 +465,9 @@ fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize)
     if picture.job.request.two_point {
         return "Running the two ends until they differ for sure, or do not.".to_owned();
     }
+    if let (true, Some(walk)) = (picture.walks(), walk::walk(picture)) {
+        return walking_sentence(&walk);
+    }
     let ends_open = picture
         .present_ends()
         .into_iter()
@@ -471,6 +482,26 @@ fn running_sentence(picture: &Picture, left: usize, settled: usize, more: usize)
         return "One candidate is left: verifying it and its parent.".to_owned();
     }
     format!("{left} candidates are left; {settled} revisions tested, about {more} to go.")
+}
+
+/// What a walk looked at, the newest first: `7.2.12 bad, 6.18.15 good`.
+pub fn looked(walk: &Walk) -> String {
+    let each = walk
+        .looked
+        .iter()
+        .map(|l| format!("{} {}", l.release, l.verdict));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn walking_sentence(walk: &Walk) -> String {
+    match walk.looked.iter().find(|l| l.verdict == "running") {
+        Some(now) => format!(
+            "Walking back to a good release: {}; now {}.",
+            walk::told(walk),
+            now.release
+        ),
+        None => format!("Walking back to a good release: {}.", walk::told(walk)),
+    }
 }
 
 /// One sentence that tells an outcome.
@@ -515,6 +546,7 @@ pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
         ),
         Outcome::Surveyed { releases } => format!("All {releases} releases were run."),
         Outcome::NotReproduced { why, .. } => format!("Not reproduced: {why}."),
+        Outcome::NoGoodEnd { why, .. } => format!("No good release was found: {why}."),
         Outcome::Unresolved { why } => format!("Unresolved: {why}."),
         Outcome::Cancelled => "Cancelled.".to_owned(),
     }

@@ -5,17 +5,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use firstbad_api::job::{Created, Find, NewJob, Outcome, Range, Signal};
 use firstbad_api::lease::ConfigRequest;
-use firstbad_api::limits;
 use firstbad_api::suite::SuiteBundle;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::auth::Caller;
-use super::{config, suite, trees};
+use super::{config, ranges, suite, trees};
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
-use crate::repo::RangeCommit;
 use crate::state::App;
 
 /// A request that passed every check.
@@ -182,13 +180,12 @@ pub(crate) fn title(request: &NewJob) -> String {
         },
     };
     let suite = request.custom.as_ref().map(|test| test.name.as_str());
-    format!(
-        "{} {what} between {} and {} in {}",
-        suite.unwrap_or(&request.suite),
-        request.good.join(", "),
-        request.bad,
-        request.tree
-    )
+    let suite = suite.unwrap_or(&request.suite);
+    let ends = match &request.good[..] {
+        [] => format!("up to {}", request.bad),
+        good => format!("between {} and {}", good.join(", "), request.bad),
+    };
+    format!("{suite} {what} {ends} in {}", request.tree)
 }
 
 /// What a request means.
@@ -203,50 +200,20 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let suite = suite::check(app, &new)?;
     check_numbers(&new)?;
     let config = config::check(&new, &suite.1)?;
-    let (good, bad) = resolve_ends(app, &new).await?;
+    let (good, bad) = ranges::resolve_ends(app, &new).await?;
     config::check_symbols(app, &new, &bad, of_tree).await?;
     if !new.fixups.is_empty() {
         let checked = app.repos.check_patches(&new.tree, &bad, &new.fixups).await;
         checked.map_err(|e| AppError::repo(e, "/fixups"))?;
     }
     config::check_file(app, &new, &config, (&good, &bad), of_tree).await?;
-    new.only = resolve_all(app, &new.tree, &new.only, "/only").await?;
-    let mut commits = between(app, &new, &good, &bad).await?;
-    if !new.only.is_empty() {
-        for commit in &mut commits {
-            commit.eligible &= commit.rev == bad || new.only.contains(&commit.rev);
-        }
-    }
-    let candidates = commits.iter().filter(|c| c.eligible).count();
-    if candidates == 0 {
-        return Err(AppError::bad(
-            "empty-range",
-            "/paths",
-            "paths: no commit between good and bad touches these paths",
-        ));
-    }
-    if commits.len() > limits::RANGE_REVISIONS {
-        return Err(AppError::bad(
-            "range-too-large",
-            "/good",
-            format!(
-                "good: {} commits lie between the ends, at most {} are searched; give a later good",
-                commits.len(),
-                limits::RANGE_REVISIONS
-            ),
-        ));
-    }
-    let range = Range {
-        good: good.clone(),
-        bad: bad.clone(),
-        revisions: candidates,
-        merges: commits.iter().filter(|c| c.merge).count(),
-        steps: usize::BITS - candidates.saturating_sub(1).leading_zeros(),
+    new.only = ranges::resolve_all(app, &new.tree, &new.only, "/only").await?;
+    let (range, revisions) = match good.is_empty() && !new.survey {
+        true => ranges::releases_before(app, &new, &bad).await?,
+        false => ranges::range(app, &new, &good, &bad).await?,
     };
-    let mut revisions = ends(app, &new.tree, &good).await?;
-    revisions.extend(rows(commits)?);
     let mut request = new;
-    request.skip = resolve_all(app, &request.tree, &request.skip, "/skip").await?;
+    request.skip = ranges::resolve_all(app, &request.tree, &request.skip, "/skip").await?;
     Ok(Checked {
         tree_id: tree.id,
         range,
@@ -260,11 +227,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
 
 fn check_numbers(new: &NewJob) -> Result<(), AppError> {
     if new.good.is_empty() && !new.survey {
-        return Err(AppError::bad(
-            "no-good",
-            "/good",
-            "good: name at least one revision without the behaviour",
-        ));
+        check_walk(new)?;
     }
     if !(1..=8).contains(&new.vcpus) {
         return Err(AppError::bad("bad-vcpus", "/vcpus", "vcpus: use 1 to 8"));
@@ -322,133 +285,24 @@ fn check_numbers(new: &NewJob) -> Result<(), AppError> {
     Ok(())
 }
 
-async fn resolve_all(
-    app: &App,
-    tree: &str,
-    refs: &[String],
-    pointer: &str,
-) -> Result<Vec<String>, AppError> {
-    let mut revs = Vec::new();
-    for (i, reference) in refs.iter().enumerate() {
-        let resolved = app.repos.resolve(tree, reference).await;
-        revs.push(
-            resolved
-                .map_err(|e| AppError::repo(e, &format!("{pointer}/{i}")))?
-                .rev,
-        );
+/// Without a good end, what is asked has to make sense at the bad end alone.
+fn check_walk(new: &NewJob) -> Result<(), AppError> {
+    let needs = |pointer: &str, why: &str| {
+        let why = format!("good: {why}, so name at least one good (old) end");
+        Err(AppError::bad("no-good", pointer, why))
+    };
+    if new.find == Find::Fix {
+        return needs("/good", "what the old end shows is what is looked for");
     }
-    Ok(revs)
-}
-
-async fn resolve_ends(app: &App, new: &NewJob) -> Result<(Vec<String>, String), AppError> {
-    let bad = app
-        .repos
-        .resolve(&new.tree, &new.bad)
-        .await
-        .map_err(|e| AppError::repo(e, "/bad"))?
-        .rev;
-    let good = resolve_all(app, &new.tree, &new.good, "/good").await?;
-    for (i, rev) in good.iter().enumerate() {
-        let pointer = format!("/good/{i}");
-        let name = &new.good[i];
-        if *rev == bad {
-            let why = format!(
-                "good: {name} and bad {} are the same commit {rev}; there is nothing between them",
-                new.bad
-            );
-            return Err(AppError::bad("empty-range", &pointer, why));
-        }
-        let inside = app.repos.is_ancestor(&new.tree, rev, &bad).await;
-        if new.two_point || inside.map_err(|e| AppError::repo(e, &pointer))? {
-            continue;
-        }
-        let base = app
-            .repos
-            .merge_base(&new.tree, rev, &bad)
-            .await
-            .map_err(|e| AppError::repo(e, &pointer))?;
-        let advice = match base {
-            Some(base) if base == bad => {
-                "good is newer than bad: swap them, or use --find fix".to_owned()
-            }
-            Some(base) => format!("test their merge base first: --good {base}"),
-            None => "they share no history".to_owned(),
-        };
-        let why = format!(
-            "good: {name} is not an ancestor of bad {}; {advice}",
-            new.bad
-        );
-        return Err(AppError::bad("not-an-ancestor", &pointer, why));
+    if new.two_point {
+        return needs("/good", "without a search nothing looks for it");
     }
-    Ok((good, bad))
-}
-
-/// The candidates: of two points, and of one alone, the one named `bad`.
-async fn between(
-    app: &App,
-    new: &NewJob,
-    good: &[String],
-    bad: &str,
-) -> Result<Vec<RangeCommit>, AppError> {
-    let wrong = |e| AppError::repo(e, "/bad");
-    if !new.two_point && !good.is_empty() {
-        let range = app
-            .repos
-            .range(&new.tree, good, bad, new.first_parent, &new.paths);
-        return range.await.map_err(wrong);
+    if let Signal::Metric {
+        threshold: None, ..
+    } = &new.signal
+    {
+        let why = "a metric without a threshold is compared between both ends";
+        return needs("/good", why);
     }
-    let info = app.repos.commit(&new.tree, bad).await.map_err(wrong)?;
-    Ok(vec![RangeCommit {
-        rev: bad.to_owned(),
-        tree_oid: app.repos.tree_oid(&new.tree, bad).await.map_err(wrong)?,
-        parents: vec![],
-        merge: info.parents.len() > 1,
-        subject: info.subject,
-        author: info.author,
-        when: info.when,
-        eligible: true,
-    }])
-}
-
-async fn ends(app: &App, tree: &str, good: &[String]) -> Result<Vec<RevisionRow>, AppError> {
-    let mut rows = Vec::new();
-    for (i, rev) in good.iter().enumerate() {
-        let wrong = |e| AppError::repo(e, "/good");
-        let info = app.repos.commit(tree, rev).await.map_err(wrong)?;
-        rows.push(RevisionRow {
-            position: -1 - i32::try_from(i).unwrap_or(i32::MAX - 1),
-            rev: rev.clone(),
-            tree_oid: app.repos.tree_oid(tree, rev).await.map_err(wrong)?,
-            parents: vec![],
-            merge: false,
-            subject: info.subject,
-            author: info.author,
-            eligible: false,
-            weight: None,
-        });
-    }
-    Ok(rows)
-}
-
-fn rows(commits: Vec<RangeCommit>) -> Result<Vec<RevisionRow>, AppError> {
-    let number = |n: usize| i32::try_from(n).map_err(|e| AppError::Internal(e.to_string()));
-    let mut rows = Vec::with_capacity(commits.len());
-    for (i, commit) in commits.into_iter().enumerate() {
-        rows.push(RevisionRow {
-            position: number(i)?,
-            rev: commit.rev,
-            tree_oid: commit.tree_oid,
-            parents: commit
-                .parents
-                .iter()
-                .map(|p| number(*p as usize))
-                .collect::<Result<_, _>>()?,
-            merge: commit.merge,
-            subject: commit.subject,
-            author: commit.author,
-            eligible: commit.eligible,
-            weight: None,
-        });
-    }
-    Ok(rows)
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod histories;
 pub(crate) mod jobs;
 mod leases;
 mod marks;
+pub(crate) mod ranges;
 mod reads;
 mod suite;
 pub(crate) mod surveys;

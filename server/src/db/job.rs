@@ -117,6 +117,16 @@ pub async fn insert(
     .fetch_optional(&mut *conn)
     .await?;
     let Some(id) = id else { return Ok(None) };
+    insert_revisions(conn, id, revisions).await?;
+    Ok(Some(id))
+}
+
+/// Stores the range of a job that has none.
+pub(super) async fn insert_revisions(
+    conn: &mut PgConnection,
+    id: i64,
+    revisions: &[RevisionRow],
+) -> sqlx::Result<()> {
     for chunk in revisions.chunks(4096) {
         let column =
             |f: fn(&RevisionRow) -> &str| chunk.iter().map(|r| f(r).to_owned()).collect::<Vec<_>>();
@@ -147,7 +157,7 @@ pub async fn insert(
         .execute(&mut *conn)
         .await?;
     }
-    Ok(Some(id))
+    Ok(())
 }
 
 /// A running job beside `job` on the same range that knows all that was run for it.

@@ -11,6 +11,7 @@ pub mod repeat;
 pub mod survey;
 pub mod token;
 pub mod tree;
+pub mod walk;
 pub mod worker;
 
 use sqlx::PgConnection;

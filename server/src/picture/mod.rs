@@ -22,8 +22,8 @@ use crate::scale::{self, Ends, Levels};
 pub const FIRST_RUNS: u32 = 3;
 /// Runs there when the first ones disagree or show nothing.
 pub const CALIBRATION_RUNS: u32 = 20;
-/// Runs at most of a clean end that is compared with another.
-const TWO_POINT_RUNS: u32 = 200;
+/// Runs at most of a clean end, or release, that is compared with another and nothing between.
+const SURE_RUNS: u32 = 200;
 /// Unusable runs after which a flaky candidate is given up.
 const UNUSABLE_RUNS: u32 = 3;
 
@@ -185,6 +185,11 @@ impl Picture {
         self.job.request.find
     }
 
+    /// Whether a good end is still looked for: the revisions are releases then.
+    pub fn walks(&self) -> bool {
+        self.job.range.walk.is_some() && self.job.range.good.is_empty()
+    }
+
     /// What counts as the behaviour: as requested, or what is left of it.
     pub fn signal(&self) -> Signal {
         match self.job.narrowed.clone() {
@@ -299,17 +304,23 @@ impl Picture {
             0 => CALIBRATION_RUNS,
             n => n,
         };
+        let known = present > 0 && present + absent >= wanted;
+        let wanted_clean = match fixed {
+            // Enough to be no luck, since nothing between the ends says more.
+            0 if known && (self.job.request.two_point || self.walks()) => {
+                luck::clean_runs((shown, all), SURE_RUNS)
+            }
+            n => n.max(1),
+        };
         self.calibration = Calibration {
             wanted,
-            known: present > 0 && present + absent >= wanted,
-            wanted_clean: match fixed {
-                // Enough to be no luck, since nothing between the ends says more.
-                0 if self.job.request.two_point && present > 0 && present + absent >= wanted => {
-                    luck::clean_runs((shown, all), TWO_POINT_RUNS)
-                }
-                n => n.max(1),
+            known,
+            wanted_clean,
+            needed: if self.walks() {
+                wanted_clean
+            } else {
+                fixed.max(1)
             },
-            needed: fixed.max(1),
             deterministic,
         };
     }

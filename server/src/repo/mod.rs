@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use commit::{CommitInfo, FileStat};
 pub use range::RangeCommit;
-pub use refs::RefInfo;
+pub use refs::{RefInfo, Release};
 pub use releases::Described;
 
 /// Why a tree could not be read or written.

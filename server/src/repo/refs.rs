@@ -1,6 +1,7 @@
 //! References and ancestry.
 
 use firstbad_api::tree::Resolved;
+use firstbad_api::version::Version;
 
 use super::git::{self, Bound};
 use super::read::read;
@@ -19,6 +20,17 @@ pub struct RefInfo {
     pub when: i64,
     /// Of the commit.
     pub subject: String,
+}
+
+/// A commit that is tagged as a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The tag.
+    pub name: String,
+    pub version: Version,
+    pub rev: String,
+    pub tree_oid: String,
+    pub author: String,
 }
 
 impl Repos {
@@ -73,6 +85,31 @@ impl Repos {
         let text = git::expect(list, None, Bound::WALK).await?;
         let text = String::from_utf8_lossy(&text);
         Ok(text.lines().filter_map(parse_ref).take(limit).collect())
+    }
+
+    /// The releases that `rev`, a full id, contains: what is tagged with a version and nothing else,
+    /// oldest version first.
+    pub async fn releases_in(&self, name: &str, rev: &str) -> Result<Vec<Release>, RepoError> {
+        let path = self.mirror(name)?;
+        let mut list = git::read(&path);
+        let field = |f: &str| format!("%({f})%00%(*{f})%00");
+        list.args(["for-each-ref", &format!("--merged={}", full_id(rev)?)])
+            .arg(format!(
+                "--format={}{}{}{}%(refname:lstrip=2)",
+                field("objecttype"),
+                field("objectname"),
+                field("tree"),
+                field("authorname")
+            ))
+            .arg("refs/tags");
+        let text = git::expect(list, None, Bound::WALK).await?;
+        let text = String::from_utf8_lossy(&text);
+        let mut releases: Vec<Release> = text.lines().filter_map(parse_release).collect();
+        // Of several tags of one version the shortest: `7.2.6` and not `packaged/7.2.6`.
+        releases.sort_by_key(|r| (r.version.order(), r.name.len()));
+        releases.dedup_by_key(|r| r.version.order());
+        releases.retain(|r| r.rev != rev);
+        Ok(releases)
     }
 
     /// Whether `a` is `b` or an ancestor of it; both full ids.
@@ -134,6 +171,29 @@ fn parse_ref(line: &str) -> Option<RefInfo> {
         rev: id.to_owned(),
         when: when.parse().unwrap_or(0),
         subject: subject.to_owned(),
+    })
+}
+
+fn parse_release(line: &str) -> Option<Release> {
+    let fields: Vec<&str> = line.split('\0').collect();
+    let [kind, peeled_kind, ids @ .., name] = &fields[..] else {
+        return None;
+    };
+    let of = |n: usize| {
+        let (own, peeled) = (ids.get(2 * n)?, ids.get(2 * n + 1)?);
+        Some(if peeled_kind.is_empty() { own } else { peeled }.to_string())
+    };
+    let commit = if peeled_kind.is_empty() {
+        kind
+    } else {
+        peeled_kind
+    };
+    Some(Release {
+        version: Version::of_release(name).filter(|_| *commit == "commit")?,
+        name: (*name).to_owned(),
+        rev: of(0)?,
+        tree_oid: of(1)?,
+        author: of(2)?,
     })
 }
 

@@ -18,8 +18,10 @@ use crate::state::App;
 use crate::tasks::leads_on;
 use crate::tasks::queue::Queue;
 use crate::tasks::revert::{Revert, Wanted};
+use crate::tasks::walk;
 use crate::tasks::weigh::Weighing;
 use crate::two_point;
+use crate::walk::Step;
 
 /// Runs of one revision, at most, to be surer of a range.
 const SURER_RUNS: u32 = 20;
@@ -56,6 +58,7 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
             Passed::Moved => return Ok(true),
             Passed::Wants(Want::Revert(wanted)) => revert = Some(wanted.answer(app).await),
             Passed::Wants(Want::Weights(asked)) => asked.answer(app).await?,
+            Passed::Wants(Want::Range(found)) => found.answer(app).await?,
         }
     }
 }
@@ -71,6 +74,8 @@ enum Passed {
 enum Want {
     Revert(Wanted),
     Weights(Weighing),
+    /// Of a walk that has found a good release.
+    Range(walk::Found),
 }
 
 async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Passed> {
@@ -87,7 +92,7 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         picture.job.toolset = Some(caps.0.toolset);
         picture.job.qemu_version = Some(caps.0.qemu_version);
     }
-    if !picture.job.request.survey && leads_on::part(&mut tx, &picture).await? {
+    if !picture.job.request.survey && !picture.walks() && leads_on::part(&mut tx, &picture).await? {
         tx.commit().await?;
         return Ok(Passed::Moved);
     }
@@ -153,6 +158,9 @@ impl Pass<'_> {
         if !self.picture.ends_settled() {
             return Ok(None);
         }
+        if self.picture.walks() {
+            return self.walk().await;
+        }
         if !self.picture.job.weighed {
             self.wants = Some(Want::Weights(Weighing::of(self.picture)));
             return Ok(None);
@@ -186,6 +194,30 @@ impl Pass<'_> {
         Ok(done.then_some(Outcome::Surveyed {
             releases: releases.len(),
         }))
+    }
+
+    /// Looks at releases before the bad end until one is good, which ends the walk and not the job.
+    async fn walk(&mut self) -> anyhow::Result<Option<Outcome>> {
+        let picture = self.picture;
+        let releases = db::release::list(self.queue.conn, picture.job.tree_id).await?;
+        let next = match answer::runs_used_up(picture) {
+            true => Step::Over,
+            false => walk::step(picture, &releases),
+        };
+        match next {
+            Step::Over => return Ok(Some(walk::nothing(picture))),
+            Step::Found(index) => {
+                let found = walk::Found::of(picture, walk::position(picture, index)?);
+                self.wants = Some(Want::Range(found));
+            }
+            Step::Look(index) => {
+                let position = walk::position(picture, index)?;
+                let runs = picture.calibration.wanted_clean;
+                let reason = walk::reason(picture, position);
+                self.queue.drive(position, runs, &reason).await?;
+            }
+        }
+        Ok(None)
     }
 
     /// A search without flakes; `None` when one candidate is left.

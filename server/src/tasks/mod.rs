@@ -7,6 +7,7 @@ mod queue;
 pub mod releases;
 mod revert;
 pub mod surveys;
+pub(crate) mod walk;
 mod weigh;
 
 use std::time::Duration;

@@ -107,6 +107,7 @@ impl Chip {
             (Some(Outcome::Differs { .. }), _) => chip("good", "✔", "the ends differ"),
             (Some(Outcome::Surveyed { .. }), _) => chip("good", "✔", "surveyed"),
             (Some(Outcome::NotReproduced { .. }), _) => chip("skip", "∅", "not reproduced"),
+            (Some(Outcome::NoGoodEnd { .. }), _) => chip("skip", "∅", "no good release"),
             (Some(Outcome::Unresolved { .. }), _) => chip("warn", "!", "unresolved"),
             (Some(Outcome::Cancelled), _) | (_, "cancelled") => chip("none", "◼", "cancelled"),
             (None, "queued") => Chip::queued(),

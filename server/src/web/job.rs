@@ -55,6 +55,7 @@ impl JobsPage {
                 Some(
                     Outcome::Range { .. }
                     | Outcome::Unresolved { .. }
+                    | Outcome::NoGoodEnd { .. }
                     | Outcome::NotReproduced { .. },
                 ) => person.push(job),
                 _ if is_busy(&job) => now.push(job),
@@ -151,7 +152,8 @@ impl<'a> JobPage<'a> {
                 Outcome::Culprit { checks, .. }
                 | Outcome::Range { checks, .. }
                 | Outcome::Differs { checks, .. }
-                | Outcome::NotReproduced { checks, .. },
+                | Outcome::NotReproduced { checks, .. }
+                | Outcome::NoGoodEnd { checks, .. },
             ) => checks,
             _ => &[],
         }
@@ -229,6 +231,10 @@ impl<'a> JobPage<'a> {
             Outcome::NotReproduced { .. } => {
                 "The two ends answered the same. Open the runs at both ends below: another \
                  configuration, another case or an older good end may show the difference."
+            }
+            Outcome::NoGoodEnd { .. } => {
+                "Every release that could be tested shows it. Name a good end yourself, or use a tree \
+                 that has older releases; everything run here is reused."
             }
             Outcome::Unresolved { .. } => {
                 "No commit is named without evidence. Open the attempts marked “held” or \

@@ -1,6 +1,8 @@
 //! A real server on a real database and a real repository, with a fake worker.
 #![allow(dead_code, clippy::expect_used)]
 
+pub mod ladder;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
