@@ -399,6 +399,45 @@ pub struct Confounder {
     pub bad: String,
 }
 
+/// What a guilty release differs in from the one before, when no tree has the commits between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Versions.
+    pub old: String,
+    pub new: String,
+    /// None: there is no source of both.
+    pub changes: Option<Changes>,
+    /// What the changes are limited to, or why there are none.
+    pub note: String,
+    /// What is needed to go on.
+    pub needs: String,
+}
+
+/// A diffstat, bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Only of files that one of the two kernels was compiled from, and of what says how to build.
+    pub limited: bool,
+    /// Files that differ at all.
+    pub all: usize,
+    /// Of those that count.
+    pub total: Changed,
+    /// Those that changed most, first.
+    pub directories: Vec<Changed>,
+    pub files: Vec<Changed>,
+}
+
+/// A file or directory and how much of it changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Empty: all of it.
+    pub path: String,
+    pub files: usize,
+    /// Lines.
+    pub added: u64,
+    pub removed: u64,
+}
+
 /// `GET /api/v1/jobs/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -436,6 +475,9 @@ pub struct Job {
     /// and for other signals.
     #[serde(default)]
     pub confounders: Option<Vec<Confounder>>,
+    /// Of a guilty release that could not be looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// The job that led to this one.
     #[serde(default)]
     pub origin: Option<Related>,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use firstbad_api::job::{Check, Job, JobConfig, Outcome, Range, RevSubject};
+use firstbad_api::job::{Changed, Check, Difference, Job, JobConfig, Outcome, Range, RevSubject};
 use firstbad_api::lease::ConfigBase;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
@@ -85,6 +85,9 @@ pub fn job(job: &Job, page: &str) -> String {
         );
     }
     out.push_str(&evidence(job));
+    if let Some(difference) = &job.difference {
+        out.push_str(&releases(difference));
+    }
     let cost = &job.cost;
     let _ = writeln!(
         out,
@@ -111,6 +114,28 @@ pub fn job(job: &Job, page: &str) -> String {
         let _ = writeln!(out, "stages      {}", stages.join(", "));
     }
     let _ = write!(out, "page        {page}");
+    out
+}
+
+/// What is known inside of a guilty release.
+fn releases(difference: &Difference) -> String {
+    let (old, new) = (line(&difference.old), line(&difference.new));
+    let mut out = format!("between     {old} and {new}: {}\n", line(&difference.note));
+    if let Some(changes) = &difference.changes {
+        let mut row = |path: &str, c: &Changed| {
+            let (files, added, removed) = (c.files, c.added, c.removed);
+            let path = line(path);
+            let _ = writeln!(
+                out,
+                "            {path}: {files} files, +{added} -{removed}"
+            );
+        };
+        row("in all", &changes.total);
+        for directory in &changes.directories {
+            row(&directory.path, directory);
+        }
+    }
+    let _ = writeln!(out, "to go on    {}", line(&difference.needs));
     out
 }
 

@@ -9,6 +9,7 @@ pub mod bisect_log;
 mod confounders;
 pub mod custom;
 pub mod db;
+pub mod difference;
 pub mod diverge;
 pub mod error;
 mod exactness;

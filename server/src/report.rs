@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
-use firstbad_api::job::{Find, Job, Outcome};
+use firstbad_api::job::{Changed, Difference, Find, Job, Outcome};
 use firstbad_api::observation::TestObservation;
 
 use crate::error::AppError;
@@ -127,6 +127,9 @@ fn write(
     }
     writeln!(out, "{} builds, {} boots", job.cost.builds, job.cost.boots)?;
     evidence(out, job)?;
+    if let Some(difference) = &job.difference {
+        releases(out, difference)?;
+    }
     if let Some(run) = run {
         reproduce(out, run)?;
     }
@@ -179,6 +182,27 @@ fn evidence(out: &mut String, job: &Job) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// What is known inside of a guilty release.
+fn releases(out: &mut String, difference: &Difference) -> std::fmt::Result {
+    let (old, new) = (&difference.old, &difference.new);
+    writeln!(out, "\nBetween {old} and {new} ({}):", difference.note)?;
+    if let Some(changes) = &difference.changes {
+        let mut line = |path: &str, c: &Changed| {
+            let path = one_line(path);
+            writeln!(
+                out,
+                "  {path}: {} files, +{} -{}",
+                c.files, c.added, c.removed
+            )
+        };
+        line("in all", &changes.total)?;
+        for directory in &changes.directories {
+            line(&directory.path, directory)?;
+        }
+    }
+    writeln!(out, "To go on: {}", difference.needs)
 }
 
 fn reproduce(out: &mut String, shown: &Shown) -> std::fmt::Result {

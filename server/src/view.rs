@@ -207,6 +207,7 @@ fn ended(row: &JobRow) -> Job {
         narrowed: row.narrowed.clone().unwrap_or_default(),
         exactness: Exactness::default(),
         confounders: None,
+        difference: row.difference.as_ref().map(|d| d.0.clone()),
         origin: None,
         further: vec![],
         stage_ms: BTreeMap::new(),

@@ -5,10 +5,11 @@ mod common;
 
 use common::ladder::{archive, fetch, finish, ladder, release};
 use common::{Seen, TestServer, git};
-use firstbad_api::job::Outcome;
+use firstbad_api::job::{Job, Outcome};
 use firstbad_api::lease::Work;
 use firstbad_server::db;
 use firstbad_server::ladder::{Kind, Release};
+use firstbad_server::tasks::{advance_jobs, leads_on};
 use serde_json::json;
 
 #[tokio::test]
@@ -83,7 +84,9 @@ async fn a_source_archive_becomes_a_commit_with_its_files() {
     assert_eq!(
         modes,
         [
+            ("100644", "Documentation/a.rst"),
             ("100644", "Makefile"),
+            ("100644", "fs/btrfs/file.c"),
             ("120000", "scripts/link"),
             ("100755", "scripts/run.sh")
         ]
@@ -254,4 +257,89 @@ async fn a_fragment_goes_with_a_source_that_is_not_here_yet() {
     body["config"]["fragment"] = json!("CONFIG_B\n");
     let problem = server.refusal("/jobs", &body).await;
     assert_eq!(problem.pointer.as_deref(), Some("/config/fragment"));
+}
+
+/// A search between 7.0.1 and 7.0.4 in the only tree there is, where 7.0.3 is guilty.
+async fn guilty(kind: Kind, also_sources: bool) -> (TestServer, Job) {
+    let server = TestServer::start().await;
+    let mut releases: Vec<Release> = (1..=4)
+        .map(|n| release(&format!("7.0.{n}"), kind))
+        .collect();
+    if also_sources {
+        releases.extend((1..=4).map(|n| release(&format!("7.0.{n}"), Kind::Source)));
+    }
+    ladder(&server, &releases).await;
+    let body =
+        json!({ "tree": "deb", "good": ["7.0.1"], "bad": "7.0.4", "suite": "btrfs/direct-io" });
+    let id = server.submit(&body).await;
+    let mut worker = server.register().await;
+    if kind == Kind::Source {
+        worker.compiled = Some("fs/btrfs/file.c\n");
+    }
+    let mirror = server.app.repos.path("deb");
+    let oracle = |rev: &str, _: u64| {
+        let subject = git(&mirror, &["log", "-1", "--format=%s", rev]);
+        match subject.contains("7.0.3") || subject.contains("7.0.4") {
+            true => Seen::Fails,
+            false => Seen::Clean,
+        }
+    };
+    while server.job(id).await.outcome.is_none() {
+        advance_jobs::tick(&server.app).await.unwrap();
+        fetch(&server).await;
+        worker.step(&oracle).await;
+    }
+    leads_on::tick(&server.app).await.unwrap();
+    let job = server.job(id).await;
+    drop(worker);
+    (server, job)
+}
+
+#[tokio::test]
+async fn a_guilty_release_is_told_by_what_changed_in_what_was_compiled() {
+    let (server, job) = guilty(Kind::Source, false).await;
+    let difference = job.difference.as_ref().expect("a difference");
+    assert_eq!(
+        (difference.old.as_str(), difference.new.as_str()),
+        ("7.0.2", "7.0.3")
+    );
+    assert!(
+        difference.needs.contains("v7.0.2 and v7.0.3"),
+        "{difference:?}"
+    );
+    let changes = difference.changes.as_ref().unwrap();
+    // Makefile, fs/btrfs/file.c and Documentation/a.rst differ; the last one is not built.
+    assert_eq!(
+        (changes.limited, changes.all, changes.total.files),
+        (true, 3, 2)
+    );
+    assert_eq!(changes.directories.len(), 2);
+    let get = async |what: &str| {
+        let answer = server
+            .http
+            .get(format!("{}/jobs/{}{what}", server.url, job.id));
+        answer.send().await.unwrap().text().await.unwrap()
+    };
+    let (page, report) = (get("").await, get("/report").await);
+    assert!(
+        page.contains("Between 7.0.2 and 7.0.3") && page.contains("fs/btrfs"),
+        "{page}"
+    );
+    assert!(report.contains("  fs/btrfs: 1 files, +1 -1"), "{report}");
+    assert!(
+        report.contains("To go on: no registered tree has"),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn of_packaged_releases_it_says_what_is_not_known() {
+    let (_server, job) = guilty(Kind::Packaged, false).await;
+    let difference = job.difference.expect("a difference");
+    assert_eq!(difference.changes, None);
+    let why = "7.0.3 is packaged, and the archive has no source of it";
+    assert!(difference.note.contains(why), "{}", difference.note);
+    let (_server, job) = guilty(Kind::Packaged, true).await;
+    let note = job.difference.expect("a difference").note;
+    assert!(note.contains("bisecting source/7.0.3 fetches it"), "{note}");
 }

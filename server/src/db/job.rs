@@ -1,6 +1,6 @@
 //! Jobs, their ranges and the probes they asked for.
 
-use firstbad_api::job::{NewJob, Outcome, Range};
+use firstbad_api::job::{Difference, NewJob, Outcome, Range};
 use firstbad_api::lease::ConfigRequest;
 use firstbad_api::suite::SuiteBundle;
 use sqlx::PgConnection;
@@ -28,6 +28,7 @@ pub struct JobRow {
     pub origin_why: String,
     pub narrowed: Option<Vec<String>>,
     pub weighed: bool,
+    pub difference: Option<Json<Difference>>,
     pub created_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
 }
@@ -37,7 +38,8 @@ macro_rules! job_query {
         concat!(
             "SELECT j.id, j.tree_id, t.name AS tree, j.state::text AS state, j.title, j.request, j.range,
                     j.suite, j.config, j.toolchain, j.toolset, j.qemu_version, j.outcome,
-                    j.request_digest, j.origin, j.origin_why, j.narrowed, j.weighed, j.created_at, j.ended_at
+                    j.request_digest, j.origin, j.origin_why, j.narrowed, j.weighed, j.difference,
+                    j.created_at, j.ended_at
                FROM job j JOIN tree t ON t.id = j.tree_id ",
             $rest
         )
@@ -245,10 +247,17 @@ pub async fn leading_on(conn: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
         .await
 }
 
-/// Notes that the jobs are made which `job` leads to; false when another pass did it.
-pub async fn led_on(conn: &mut PgConnection, job: i64) -> sqlx::Result<bool> {
-    let rows = sqlx::query("UPDATE job SET leads_on = false WHERE id = $1 AND leads_on")
+/// Notes that the jobs are made which `job` leads to, or what is known instead; false when another
+/// pass did it.
+pub async fn led_on(
+    conn: &mut PgConnection,
+    job: i64,
+    difference: Option<&Difference>,
+) -> sqlx::Result<bool> {
+    let statement = "UPDATE job SET leads_on = false, difference = $2 WHERE id = $1 AND leads_on";
+    let rows = sqlx::query(statement)
         .bind(job)
+        .bind(difference.map(Json))
         .execute(conn)
         .await?
         .rows_affected();

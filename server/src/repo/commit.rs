@@ -88,6 +88,17 @@ impl Repos {
         })
     }
 
+    /// What differs between the sources of two commits, given by their full ids.
+    pub async fn stat(&self, name: &str, old: &str, new: &str) -> Result<Vec<FileStat>, RepoError> {
+        let mut diff = git::read(&self.mirror(name)?);
+        diff.args(["diff-tree", "-z", "-r", "--numstat", "--no-renames"])
+            .args(["--no-ext-diff", "--no-textconv", "--end-of-options"])
+            .args([full_id(old)?, full_id(new)?]);
+        let stat = git::expect(diff, None, Bound::WALK).await?;
+        let stat = String::from_utf8_lossy(&stat);
+        Ok(stat.split('\0').filter_map(parse_stat).collect())
+    }
+
     /// The patch that takes a commit back (of a merge: all that it brought in), made to apply on top
     /// of `on` after `fixups`.
     ///

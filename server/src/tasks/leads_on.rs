@@ -13,6 +13,7 @@ use crate::db;
 use crate::diverge;
 use crate::picture::{Picture, Standing};
 use crate::state::App;
+use crate::tasks::release_pair::{Pair, release_pair};
 
 /// Flips of one job that are searched, at most.
 const FLIPS: usize = 6;
@@ -76,7 +77,10 @@ async fn lead_on(app: &App, id: i64) -> anyhow::Result<()> {
     if picture.job.request.every_flip {
         next.extend(flips(&picture));
     }
-    next.extend(inside_of_release(app, &picture).await?);
+    let pair = release_pair(app, &picture).await?;
+    if let Some(pair) = &pair {
+        next.extend(inside_of_release(app, &picture, pair).await?);
+    }
     let mut checked = Vec::new();
     for Next { request, why } in next {
         match api::jobs::check(app, request).await {
@@ -86,8 +90,12 @@ async fn lead_on(app: &App, id: i64) -> anyhow::Result<()> {
             }
         }
     }
+    let difference = match pair {
+        Some(pair) if checked.is_empty() => Some(pair.difference(app, &picture).await?),
+        _ => None,
+    };
     let mut tx = app.pool.begin().await?;
-    if !db::job::led_on(&mut tx, id).await? {
+    if !db::job::led_on(&mut tx, id, difference.as_ref()).await? {
         return Ok(());
     }
     for (job, why) in &checked {
@@ -122,23 +130,13 @@ async fn inside_of_merge(app: &App, picture: &Picture) -> anyhow::Result<Option<
     }))
 }
 
-/// The commits between two releases, when a release is the answer and a tree has the tags of both.
-async fn inside_of_release(app: &App, picture: &Picture) -> anyhow::Result<Vec<Next>> {
-    let Some(Outcome::Culprit { rev, .. }) = picture.job.outcome.as_deref() else {
-        return Ok(Vec::new());
-    };
+/// The commits between two releases, in every tree that has the tags of both.
+async fn inside_of_release(
+    app: &App,
+    picture: &Picture,
+    Pair { old, new, .. }: &Pair,
+) -> anyhow::Result<Vec<Next>> {
     let mut conn = app.pool.acquire().await?;
-    let tree = picture.job.tree_id;
-    let Some(new) = db::release::find(&mut conn, tree, rev).await? else {
-        return Ok(Vec::new());
-    };
-    let before = picture.sites.keys().take_while(|p| picture.rev(**p) != rev);
-    let Some(before) = before.last() else {
-        return Ok(Vec::new());
-    };
-    let Some(old) = db::release::find(&mut conn, tree, picture.rev(*before)).await? else {
-        return Ok(Vec::new());
-    };
     let trees = db::tree::list(&mut conn).await?;
     drop(conn);
     let mut next = Vec::new();

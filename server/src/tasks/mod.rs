@@ -4,6 +4,7 @@ pub mod advance_jobs;
 pub mod expire_leases;
 pub mod leads_on;
 mod queue;
+mod release_pair;
 pub mod releases;
 mod revert;
 pub mod surveys;

@@ -28,6 +28,11 @@ pub fn archive(dir: &Path, version: &str) -> PathBuf {
     let top = dir.join(format!("linux-{version}"));
     std::fs::create_dir_all(top.join("scripts")).unwrap();
     std::fs::write(top.join("Makefile"), format!("VERSION = {version}\n")).unwrap();
+    for file in ["fs/btrfs/file.c", "Documentation/a.rst"] {
+        let file = top.join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, format!("this is {version}\n")).unwrap();
+    }
     let script = top.join("scripts/run.sh");
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
