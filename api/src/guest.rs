@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::version::Versions;
+
 /// First word of every frame.
 pub const MAGIC: &str = "FB1";
 /// Where PID 1 reads its orders, in the initramfs. Unlinked before any case runs.
@@ -30,6 +32,9 @@ pub struct GuestCase {
     /// Absolute path of the script in the guest.
     pub script: String,
     pub timeout_s: u64,
+    /// Kernels it is for.
+    #[serde(default, skip_serializing_if = "Versions::is_all")]
+    pub versions: Versions,
     /// Not for the guest: whoever reads its ports looks for these.
     #[serde(default, skip_serializing_if = "crate::suite::Patterns::is_empty")]
     pub patterns: crate::suite::Patterns,

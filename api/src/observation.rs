@@ -42,6 +42,9 @@ pub struct CaseResult {
     /// What a pattern of the case found or missed, when that decided the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Why the case was not run, where it is for other kernels than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<String>,
     /// The last lines the case printed, at most 4 KiB.
     #[serde(default)]
     pub tail: String,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::version::{Version, Versions};
+
 /// The parsed `suite.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,9 +45,23 @@ pub struct CaseSpec {
     /// Guest seconds (virtual in exact mode).
     #[serde(default = "default_timeout_s")]
     pub timeout_s: u64,
+    /// Kernels it is for, by the version of the running one: outside of these it is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Version>,
     /// What its lines say besides its exit code.
     #[serde(default, skip_serializing_if = "Patterns::is_empty")]
     pub patterns: Patterns,
+}
+
+impl CaseSpec {
+    pub fn versions(&self) -> Versions {
+        Versions {
+            since: self.since,
+            until: self.until,
+        }
+    }
 }
 
 /// Regular expressions on the lines that a case prints and that the kernel logs meanwhile.

@@ -101,11 +101,13 @@ impl From<Version> for String {
 }
 
 /// The kernels that something is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// From the first candidate of this release on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Version>,
     /// Up to this release; one without a patch number includes its stable releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Version>,
 }
 
@@ -124,6 +126,11 @@ impl Versions {
         }
         let until = self.until.filter(|until| kernel > highest(until))?;
         Some(format!("is for Linux up to {until}, this is {shown}"))
+    }
+
+    /// Every kernel is inside.
+    pub fn is_all(&self) -> bool {
+        *self == Versions::default()
     }
 
     /// No kernel is inside.

@@ -195,7 +195,9 @@ pub async fn machine(guest_dir: Option<&Path>, dir: &Path, mode: Mode) -> Result
 
 /// The code for `git bisect run`.
 fn verdict(seen: &TestObservation) -> u8 {
-    let of = |wanted: &[CaseStatus]| seen.cases.iter().any(|c| wanted.contains(&c.status));
+    // A case for other kernels is no part of the run.
+    let part = || seen.cases.iter().filter(|c| c.outside.is_none());
+    let of = |wanted: &[CaseStatus]| part().any(|c| wanted.contains(&c.status));
     if seen.boot != BootOutcome::Up {
         return SKIP;
     }
@@ -205,7 +207,7 @@ fn verdict(seen: &TestObservation) -> u8 {
         return BAD;
     }
     let unusable = of(&[CaseStatus::Skip, CaseStatus::Broken]);
-    if unusable || seen.cases.is_empty() || tests_fault {
+    if unusable || part().next().is_none() || tests_fault {
         return SKIP;
     }
     GOOD
@@ -307,6 +309,7 @@ mod tests {
                     metrics: vec![],
                     ktap: None,
                     pattern: None,
+                    outside: None,
                     tail: "said\u{7}".to_owned(),
                     dmesg: vec![],
                 })

@@ -18,6 +18,8 @@ use crate::procs;
 
 const SHELL: &str = "/bin/sh";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Exit code of a case that does not apply.
+const SKIPPED: i32 = 125;
 /// Interval of the look at the child, guest time.
 const POLL: Duration = Duration::from_millis(5);
 /// Time for the last output after the child's end: whoever still holds the pipe
@@ -39,6 +41,22 @@ pub fn exec(script: Option<std::ffi::OsString>) -> ! {
         eprintln!("firstbad: the script is missing");
     }
     std::process::exit(127)
+}
+
+/// What is told of a case that is for other kernels.
+pub fn not_run(case: &GuestCase, why: String) -> CaseResult {
+    CaseResult {
+        case: case.name.clone(),
+        status: CaseStatus::Skip,
+        exit: SKIPPED,
+        duration_ms: 0,
+        metrics: Vec::new(),
+        ktap: None,
+        pattern: None,
+        outside: Some(why),
+        tail: String::new(),
+        dmesg: Vec::new(),
+    }
 }
 
 /// Runs one case to its end, at most its timeout in guest time.
@@ -86,6 +104,7 @@ pub fn run(case: &GuestCase, seed: u64, calm: bool) -> Result<CaseResult, String
         metrics: std::mem::take(&mut output.metrics),
         ktap,
         pattern: None,
+        outside: None,
         tail,
         dmesg: watch.finish(),
     })
@@ -151,7 +170,7 @@ fn judge(exit: i32, ktap: Option<[u32; 3]>) -> CaseStatus {
         (0, Some([_, failed, _])) if failed > 0 => CaseStatus::Fail,
         (0, Some([0, 0, skipped])) if skipped > 0 => CaseStatus::Skip,
         (0, _) => CaseStatus::Pass,
-        (125, _) => CaseStatus::Skip,
+        (SKIPPED, _) => CaseStatus::Skip,
         (1..=124, _) => CaseStatus::Fail,
         _ => CaseStatus::Broken,
     }

@@ -101,6 +101,8 @@ fn spec(test: &CustomTest) -> SuiteSpec {
             about: "The test.".to_owned(),
             script: SCRIPT.to_owned(),
             timeout_s: test.timeout_s,
+            since: None,
+            until: None,
             patterns: test.patterns.clone(),
         }],
     }

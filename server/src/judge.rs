@@ -197,7 +197,10 @@ fn how_it_failed(case: &CaseResult) -> String {
 /// missing.
 pub fn no_answer(case: &CaseResult) -> String {
     if case.status == CaseStatus::Skip {
-        return format!("case {} was skipped", case.case);
+        return match &case.outside {
+            Some(why) => format!("case {} was skipped: it {why}", case.case),
+            None => format!("case {} was skipped", case.case),
+        };
     }
     let how = match case.exit {
         126 => "exit 126, it could not be executed".to_owned(),
@@ -224,14 +227,17 @@ fn without_crash(run: &TestObservation) -> Raw {
     if let Some(crash) = run.crashes.first() {
         return Raw::Unusable(format!("another crash: {}", crash.title));
     }
-    let unusable = run
-        .cases
-        .iter()
-        .find(|c| matches!(c.status, CaseStatus::Broken | CaseStatus::Skip));
+    // What is for other kernels is no part of this run, unless there is nothing else.
+    let outside = run.cases.iter().filter(|c| c.outside.is_some()).count();
+    let other = outside == run.cases.len();
+    let unusable = run.cases.iter().find(|c| {
+        let is_part = other || c.outside.is_none();
+        is_part && matches!(c.status, CaseStatus::Broken | CaseStatus::Skip)
+    });
     match unusable {
         Some(case) => Raw::Unusable(no_answer(case)),
         None if run.cases.is_empty() => Raw::Unusable("no case ran".to_owned()),
-        None => Raw::Absent(match (failing(run).count(), run.cases.len()) {
+        None => Raw::Absent(match (failing(run).count(), run.cases.len() - outside) {
             (0, n) => passed(n),
             (failed, n) => format!("ended without the crash; {failed} of {n} cases failed"),
         }),
@@ -321,6 +327,7 @@ mod tests {
                     metrics: vec![],
                     ktap: None,
                     pattern: None,
+                    outside: None,
                     tail: String::new(),
                     dmesg: vec![],
                 })
@@ -386,6 +393,20 @@ mod tests {
             Raw::Unusable(_)
         ));
         assert!(matches!(judge(&run(&[("b", Pass)], &[])), Raw::Unusable(_)));
+    }
+
+    #[test]
+    fn a_case_for_other_kernels_is_no_part_of_a_run() {
+        let first = |run: &TestObservation| judge(&Signal::Failure, None, run);
+        let mut part = run(&[("a", Pass), ("new", Skip)], &[]);
+        part.cases[1].outside = Some("needs Linux 6.19, this is 6.18.15".to_owned());
+        assert_eq!(first(&part), Raw::Absent("the case passed".to_owned()));
+        part.cases.remove(0);
+        let why = "case new was skipped: it needs Linux 6.19, this is 6.18.15";
+        assert_eq!(first(&part), Raw::Unusable(why.to_owned()));
+        let looked_for = Reference::learn([run(&[("new", Fail)], &[])].iter());
+        let old = judge(&Signal::Failure, Some(&looked_for), &part);
+        assert_eq!(old, Raw::Unusable(why.to_owned()), "never bad");
     }
 
     #[test]

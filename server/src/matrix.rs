@@ -71,13 +71,17 @@ fn case_cell(column: &Runs, case: &str) -> Cell {
     let mut failures: Vec<(i64, String)> = Vec::new();
     let mut others: Vec<String> = Vec::new();
     for (attempt, run) in &column.seen {
-        let ended = run.cases.iter().find(|c| c.case == case).map(|c| c.status);
+        let ended = run.cases.iter().find(|c| c.case == case);
+        let outside = ended.and_then(|c| c.outside.clone());
+        let ended = ended.map(|c| c.status);
         let crash = run.crashes.first().map(|c| c.title.clone());
         match (ended, crash) {
             (Some(CaseStatus::Pass), _) => passed += 1,
             (Some(CaseStatus::Fail), _) => failures.push((*attempt, "fails".to_owned())),
             (Some(CaseStatus::Timeout), _) => failures.push((*attempt, "times out".to_owned())),
-            (Some(CaseStatus::Skip), _) => others.push("skipped".to_owned()),
+            (Some(CaseStatus::Skip), _) => {
+                others.push(outside.unwrap_or_else(|| "skipped".to_owned()))
+            }
             (Some(CaseStatus::Broken), _) => others.push("cannot be run".to_owned()),
             (None, Some(crash)) => failures.push((*attempt, crash)),
             (None, None) if run.boot != BootOutcome::Up => others.push("does not boot".to_owned()),

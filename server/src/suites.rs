@@ -28,8 +28,7 @@ impl Suites {
                 continue;
             };
             let text = read(&path)?;
-            let spec: SuiteSpec =
-                toml::from_str(&text).map_err(|e| format!("suites/{path}: {e}"))?;
+            let spec = parsed(&path, &text)?;
             if spec.name != dir {
                 return Err(format!(
                     "suites/{path}: name is {}, folder is {dir}",
@@ -57,6 +56,10 @@ impl Suites {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
+}
+
+fn parsed(path: &str, text: &str) -> Result<SuiteSpec, String> {
+    toml::from_str(text).map_err(|e| format!("suites/{path}: {e}"))
 }
 
 /// A file of `suites/` as text.
@@ -99,6 +102,14 @@ fn bundle(dir: &str, spec: SuiteSpec) -> Result<SuiteBundle, String> {
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     for case in &spec.case {
+        if let (true, Some(since), Some(until)) =
+            (case.versions().is_empty(), case.since, case.until)
+        {
+            return Err(format!(
+                "suites/{dir}: case {}: since {since} is later than until {until}",
+                case.name
+            ));
+        }
         if !files.iter().any(|f| f.path == case.script) {
             return Err(format!(
                 "suites/{dir}: case {} names {}, which is missing",
@@ -134,6 +145,33 @@ mod tests {
             );
         }
         assert!(suites.get("btrfs/smoke").is_some());
+    }
+
+    #[test]
+    fn a_range_of_kernels_that_is_none_is_refused() {
+        let load = |more: &str| {
+            let text = format!(
+                "name = \"btrfs/smoke\"\nabout = \"x\"\nmemory_mib = 1\n[[case]]\nname = \"a\"\n\
+                 about = \"x\"\nscript = \"scrub.sh\"\n{more}\n"
+            );
+            bundle("btrfs/smoke", parsed("btrfs/smoke/suite.toml", &text)?)
+        };
+        let spec = load("since = \"6.19\"\nuntil = \"7.1\"").unwrap().spec;
+        assert_eq!(spec.case[0].since, Some("6.19".parse().unwrap()));
+        for (more, why) in [
+            ("since = \"new\"", "\"new\" is no version of Linux"),
+            ("until = 7", "invalid type"),
+            (
+                "since = \"7.2\"\nuntil = \"7.1\"",
+                "case a: since 7.2 is later than until 7.1",
+            ),
+        ] {
+            let said = load(more).unwrap_err();
+            assert!(
+                said.contains(why) && said.contains("suites/btrfs/smoke"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

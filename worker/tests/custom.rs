@@ -59,6 +59,8 @@ fn work(cases: &[Own], image: &[u8]) -> TestWork {
             about: String::new(),
             script: format!("{name}.sh"),
             timeout_s: 5,
+            since: None,
+            until: None,
             patterns: Patterns {
                 fails_when: fails.map(str::to_owned),
                 passes_when: passes.map(str::to_owned),

@@ -141,6 +141,8 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
                 about: "A script.".to_owned(),
                 script: format!("{name}.sh"),
                 timeout_s: 60,
+                since: None,
+                until: None,
                 patterns: Patterns::default(),
             })
             .collect(),
@@ -255,6 +257,36 @@ async fn good_and_failing_cases_and_the_same_bytes_again() {
         std::fs::read(&again.frames).unwrap(),
         std::fs::read(&first.frames).unwrap()
     );
+}
+
+#[tokio::test]
+async fn a_case_for_other_kernels_is_skipped_and_says_why() {
+    let lab = Lab::new().await;
+    let mut suite = suite(&[("new", "exit 1"), ("old", "exit 1"), ("now", "true")], "");
+    let spec = &mut suite.spec;
+    spec.case[0].since = Some("99.1".parse().unwrap());
+    spec.case[0].patterns.passes_when = Some("never".to_owned());
+    spec.case[1].until = Some("4.19".parse().unwrap());
+    spec.case[2].since = Some("5.0".parse().unwrap());
+    let seen = lab
+        .run(&lab.work(suite, RunMode::Exact, 1))
+        .await
+        .observation;
+    use CaseStatus::{Pass, Skip};
+    let statuses: Vec<CaseStatus> = seen.cases.iter().map(|c| c.status).collect();
+    assert_eq!(statuses, [Skip, Skip, Pass], "{:#?}", seen.cases);
+    let why = |n: usize| seen.cases[n].outside.clone().unwrap_or_default();
+    assert!(
+        why(0).starts_with("needs Linux 99.1, this is 6."),
+        "{}",
+        why(0)
+    );
+    assert!(
+        why(1).starts_with("is for Linux up to 4.19, this is 6."),
+        "{}",
+        why(1)
+    );
+    assert_eq!(seen.cases[2].outside, None);
 }
 
 /// Runs the recorded arguments by hand, without the worker: both ports' bytes.

@@ -408,6 +408,7 @@ fn case(name: &str, fails: bool) -> CaseResult {
         metrics: vec![],
         ktap: None,
         pattern: None,
+        outside: None,
         tail: String::new(),
         dmesg: vec![],
     }

@@ -162,6 +162,7 @@ mod tests {
             name: name.to_owned(),
             script: String::new(),
             timeout_s: 1,
+            versions: Default::default(),
             patterns: Default::default(),
         };
         Frames::new(NONCE, &["one", "two"].map(case))
@@ -197,6 +198,7 @@ mod tests {
             metrics: Vec::new(),
             ktap: None,
             pattern: None,
+            outside: None,
             tail: String::new(),
             dmesg: Vec::new(),
         })

@@ -226,6 +226,7 @@ fn plan(work: &TestWork, nonce: &str) -> Result<GuestPlan, InfraError> {
                 name: c.name.clone(),
                 script: suite_path(&c.script)?,
                 timeout_s: c.timeout_s,
+                versions: c.versions(),
                 patterns: c.patterns.clone(),
             })
         })

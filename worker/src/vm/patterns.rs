@@ -97,6 +97,7 @@ impl Patterns {
                     metrics: Vec::new(),
                     ktap: None,
                     pattern: Some(format!("fails_when matched: {line}")),
+                    outside: None,
                     tail: String::new(),
                     dmesg: Vec::new(),
                 })),
@@ -115,6 +116,9 @@ impl Watched {
     }
 
     fn decide(&mut self, case: &mut CaseResult) {
+        if case.outside.is_some() {
+            return;
+        }
         let why = match self.failed.take() {
             Some(line) => format!("fails_when matched: {line}"),
             None if self.passes.is_some() && !self.passed && case.status == CaseStatus::Pass => {
@@ -142,6 +146,7 @@ mod tests {
             name: "a".to_owned(),
             script: "/suite/a.sh".to_owned(),
             timeout_s: 1,
+            versions: Default::default(),
             patterns: Wanted {
                 fails_when: fails.map(str::to_owned),
                 passes_when: passes.map(str::to_owned),
@@ -158,6 +163,7 @@ mod tests {
             metrics: Vec::new(),
             ktap: None,
             pattern: None,
+            outside: None,
             tail: tail.to_owned(),
             dmesg: Vec::new(),
         }
