@@ -70,6 +70,10 @@ pub struct NewJob {
     /// Only these revisions between the ends are candidates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// The suite's selftests are those of this revision (of a tree of releases: a source release) for
+    /// every candidate, and not each candidate's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftests_from: Option<String>,
     /// Run everything `runs` times and search nothing: one row of suites in a survey.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub survey: bool,

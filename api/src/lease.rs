@@ -58,6 +58,9 @@ pub struct BuildWork {
     /// Selftests of the tree that are built with the kernel.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kselftest: Vec<String>,
+    /// The revision whose selftests these are, if not the candidate's own. A packaged kernel has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kselftest_rev: Option<String>,
     pub deadline_s: u64,
 }
 

@@ -268,6 +268,10 @@ pub struct SubmitArgs {
     pub threshold: Option<f64>,
     #[command(flatten)]
     pub config: crate::config::ConfigArgs,
+    /// Build the suite's selftests from this revision for every candidate, not from each one's own
+    /// tree. In a tree of releases: from a source release, also for packaged ones.
+    #[arg(long, value_name = "REV")]
+    pub selftests_from: Option<String>,
     /// Patches applied to every candidate before it is built.
     #[arg(long = "fixup", num_args = 1.., value_name = "PATCH")]
     pub fixups: Vec<PathBuf>,

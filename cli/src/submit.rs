@@ -105,6 +105,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         fixups,
         only: args.only.clone(),
         survey: false,
+        selftests_from: args.selftests_from.clone(),
         two_point: args.two_point,
         title: args.title.clone(),
     })

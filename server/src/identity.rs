@@ -9,6 +9,24 @@ pub const BUILD_RECIPE: &str = "build-recipe-1";
 /// The same for selftests.
 const KSELFTEST_RECIPE: &str = "kselftest-1";
 
+/// The selftests that are built with a kernel.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Selftests<'a> {
+    pub targets: &'a [String],
+    /// The revision they are taken from, if not the candidate's own.
+    pub from: Option<&'a str>,
+}
+
+impl Selftests<'_> {
+    fn with(&self, kernel: String) -> String {
+        match (self.targets, self.from) {
+            ([], _) => kernel,
+            (targets, None) => digest(&(kernel, KSELFTEST_RECIPE, targets)),
+            (targets, Some(from)) => digest(&(kernel, KSELFTEST_RECIPE, targets, from)),
+        }
+    }
+}
+
 /// Source tree, fix-ups, configuration request, toolchain and recipe; selftests make it
 /// another build, so that only jobs that want them pay for them.
 ///
@@ -19,18 +37,19 @@ pub fn build(
     fixups: &[String],
     config: &ConfigRequest,
     toolchain: &str,
-    kselftest: &[String],
+    tests: Selftests,
 ) -> String {
-    let kernel = digest(&(BUILD_RECIPE, tree_oid, fixups, config, toolchain));
-    match kselftest {
-        [] => kernel,
-        targets => digest(&(kernel, KSELFTEST_RECIPE, targets)),
-    }
+    tests.with(digest(&(BUILD_RECIPE, tree_oid, fixups, config, toolchain)))
 }
 
-/// A packaged kernel: its files, and what is taken out of them.
-pub fn packaged(tree_oid: &str, packaged: &Packaged) -> String {
-    digest(&(BUILD_RECIPE, tree_oid, packaged))
+/// A packaged kernel: its files, and what is taken out of them. It has no selftests of its own; those
+/// of another revision are built, which takes a toolchain.
+pub fn packaged(tree_oid: &str, packaged: &Packaged, toolchain: &str, tests: Selftests) -> String {
+    let kernel = digest(&(BUILD_RECIPE, tree_oid, packaged));
+    match tests.from {
+        None => kernel,
+        Some(_) => tests.with(digest(&(kernel, toolchain))),
+    }
 }
 
 /// Everything a run is a function of, with the kernel by its signature.
@@ -83,17 +102,49 @@ mod tests {
                 text: text.to_owned(),
             }],
         };
-        let base = build("t", &[], &config("A=y"), "gcc", &[]);
-        assert_eq!(base, build("t", &[], &config("A=y"), "gcc", &[]));
-        assert_ne!(base, build("u", &[], &config("A=y"), "gcc", &[]));
+        let base = build("t", &[], &config("A=y"), "gcc", Selftests::default());
+        assert_eq!(
+            base,
+            build("t", &[], &config("A=y"), "gcc", Selftests::default())
+        );
         assert_ne!(
             base,
-            build("t", &["p".to_owned()], &config("A=y"), "gcc", &[])
+            build("u", &[], &config("A=y"), "gcc", Selftests::default())
         );
-        assert_ne!(base, build("t", &[], &config("A=n"), "gcc", &[]));
-        assert_ne!(base, build("t", &[], &config("A=y"), "clang", &[]));
-        let tests = |target: &str| build("t", &[], &config("A=y"), "gcc", &[target.to_owned()]);
+        assert_ne!(
+            base,
+            build(
+                "t",
+                &["p".to_owned()],
+                &config("A=y"),
+                "gcc",
+                Selftests::default()
+            )
+        );
+        assert_ne!(
+            base,
+            build("t", &[], &config("A=n"), "gcc", Selftests::default())
+        );
+        assert_ne!(
+            base,
+            build("t", &[], &config("A=y"), "clang", Selftests::default())
+        );
+        let own = |from: Option<&str>, target: &str| {
+            let targets = &[target.to_owned()];
+            build("t", &[], &config("A=y"), "gcc", Selftests { targets, from })
+        };
+        let tests = |target: &str| own(None, target);
         assert_ne!(base, tests("pidfd"));
         assert_ne!(tests("proc"), tests("pidfd"));
+        assert_ne!(own(Some("a"), "pidfd"), tests("pidfd"));
+        assert_ne!(own(Some("a"), "pidfd"), own(Some("b"), "pidfd"));
+        let debian = Packaged { modules: vec![] };
+        let targets = &["pidfd".to_owned()];
+        let of = |from| packaged("t", &debian, "gcc", Selftests { targets, from });
+        assert_eq!(
+            of(None),
+            packaged("t", &debian, "clang", Selftests::default())
+        );
+        assert_ne!(of(None), of(Some("a")));
     }
 }

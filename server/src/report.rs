@@ -122,6 +122,9 @@ fn write(
         )?,
         false => writeln!(out, "   {} candidates", job.range.revisions)?,
     }
+    if let Some(from) = &job.request.selftests_from {
+        writeln!(out, "Selftests of {from} for every candidate")?;
+    }
     if let Some(walk) = job.range.walk.as_ref().filter(|w| !w.looked.is_empty()) {
         writeln!(out, "Walked back over releases: {}", view::looked(walk))?;
     }

@@ -61,6 +61,7 @@ fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
         two_point: false,
         only: Vec::new(),
         survey: false,
+        selftests_from: None,
         title: None,
     }
 }

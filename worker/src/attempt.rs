@@ -22,7 +22,7 @@ use crate::process::Until;
 use crate::source::{self, Source};
 use crate::stages::Stages;
 use crate::upload::Follower;
-use crate::{images, packaged, vm};
+use crate::{images, kselftest, packaged, vm};
 
 /// Where [`vm::run_test`] writes the console in the scratch directory, as it comes.
 const CONSOLE: &str = "console.log";
@@ -128,18 +128,42 @@ impl Attempt<'_> {
                 return Ok(self.failed("source", why));
             }
         };
+        let pinned = match &work.kselftest_rev {
+            Some(rev) => {
+                log.note(&format!("selftests of {rev}")).context("log")?;
+                Some(source::pinned(&machine.dirs, &machine.client, work, rev, until).await?)
+            }
+            None => None,
+        };
+        let mut done = self.kernel(kbuild, work, &source, log, until).await?;
+        if let (Outcome::Built(built), Some(source)) = (&mut done, &pinned) {
+            let scratch = &self.scratch;
+            kselftest::add_pinned(kbuild, work, source, scratch, built, log, until).await?;
+        }
+        Ok(done)
+    }
+
+    /// The kernel, unpacked or built.
+    async fn kernel(
+        &mut self,
+        kbuild: &Kbuild,
+        work: &BuildWork,
+        source: &Path,
+        log: &mut BuildLog,
+        until: &Until,
+    ) -> Result<Outcome, InfraError> {
         let scratch = self.scratch.clone();
         if let Some(packaged) = &work.packaged {
             self.stages.enter("build");
             let sandbox = kbuild.sandbox();
-            let step = packaged::unpack(sandbox, work, packaged, &source, &scratch, log, until);
+            let step = packaged::unpack(sandbox, work, packaged, source, &scratch, log, until);
             return Ok(match step.await? {
                 Step::Done(built) => Outcome::Built(Box::new(built)),
                 Step::Failed(line) => self.failed("build", line),
             });
         }
         self.stages.enter("configure");
-        let mut build = kbuild.begin(work, &source, &scratch)?;
+        let mut build = kbuild.begin(work, source, &scratch)?;
         let lost = match build.configure(log, until).await? {
             Step::Done(lost) => lost,
             Step::Failed(line) => {

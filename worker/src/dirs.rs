@@ -90,6 +90,10 @@ impl Dirs {
     pub fn source(&self, tree: &str) -> PathBuf {
         self.root.join("src").join(tree)
     }
+    /// Checked-out source of the revision whose selftests every candidate of a tree gets.
+    pub fn pinned(&self, tree: &str) -> PathBuf {
+        self.root.join("selftests").join(tree)
+    }
     /// Object directories of one tree, configuration and toolchain.
     pub fn objects(&self, key: &str) -> PathBuf {
         self.root.join("build").join(key)

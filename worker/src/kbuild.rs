@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use firstbad_api::artefact::COMPILED;
-use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest};
+use firstbad_api::lease::{BuildWork, ConfigBase};
 use firstbad_api::limits::{ARTEFACT_BYTES, CONFIG_BYTES};
 use firstbad_api::observation::GuestArchive;
 use sha2::{Digest, Sha256};
@@ -26,6 +26,8 @@ use crate::{compiled, kconfig, kselftest, signature, untrusted};
 
 /// Part of the key of object directories: raise it when the recipe changes.
 const RECIPE: &str = "1";
+/// ccache's statistics, in the scratch directory.
+const STATS: &str = "stats";
 const CONFIGURE: &str = include_str!("configure.sh");
 /// Size of one tree's compiler cache.
 const CCACHE_SIZE: &str = "6G";
@@ -84,9 +86,7 @@ pub struct Build<'a> {
     kbuild: &'a Kbuild,
     source: &'a Path,
     scratch: &'a Path,
-    config: &'a ConfigRequest,
-    tree: &'a str,
-    kselftest: &'a [String],
+    work: &'a BuildWork,
     objects: PathBuf,
     mark: DirtyMark,
     fresh: bool,
@@ -130,6 +130,71 @@ impl Kbuild {
         &self.toolchain
     }
 
+    /// Runs a step; its failure is the tree's unless a line or the machine says that it is ours.
+    pub(crate) async fn run(
+        &self,
+        command: Command,
+        what: &str,
+        lines: &mut BuildLines,
+        log: &mut BuildLog,
+        until: &Until,
+    ) -> Result<Step<()>, InfraError> {
+        let status = run_logged(command, what, log, &mut |line| lines.see(line), until).await?;
+        if status.success() {
+            return Ok(Step::Done(()));
+        }
+        if let Some(line) = lines.ours() {
+            return Err(InfraError::failed(
+                format!("{what} failed on this machine"),
+                line,
+            ));
+        }
+        if let Some(signal) = signal_of(status) {
+            return Err(InfraError::Failed(format!(
+                "{what} was ended by signal {signal}"
+            )));
+        }
+        if self.dirs.free_bytes()? < DISK_FULL {
+            return Err(InfraError::Failed(format!(
+                "{what} failed and the disk is full"
+            )));
+        }
+        Ok(Step::Failed(lines.first_error()))
+    }
+
+    /// What a step sees: a source, a directory to build in, the caches.
+    pub(crate) fn spec(&self, tree: &str, source: &Path, objects: &Path, scratch: &Path) -> Spec {
+        let [objects, ccache, stats] = self.work_dirs(tree, objects, scratch);
+        Spec {
+            ro: vec![(source.to_owned(), "/src".into())],
+            rw: vec![
+                (objects, "/build".into()),
+                (ccache, "/ccache".into()),
+                (stats, "/stats".into()),
+            ],
+            env: ENVIRONMENT
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+            cwd: Some("/build".into()),
+            ..Spec::default()
+        }
+    }
+
+    /// Directories that a step writes to: they have to be the sandbox's.
+    pub(crate) fn work_dirs(&self, tree: &str, objects: &Path, scratch: &Path) -> [PathBuf; 3] {
+        [
+            objects.to_owned(),
+            self.dirs.ccache(tree),
+            scratch.join(STATS),
+        ]
+    }
+
+    /// What every `make` is told.
+    pub(crate) fn make_args(&self) -> Vec<String> {
+        make_args(self.jobs)
+    }
+
     /// Takes the object directory for `work` into use.
     pub fn begin<'a>(
         &'a self,
@@ -154,9 +219,7 @@ impl Kbuild {
             kbuild: self,
             source,
             scratch,
-            config: &work.config,
-            tree: &work.tree,
-            kselftest: &work.kselftest,
+            work,
             objects,
             mark,
             fresh,
@@ -177,7 +240,7 @@ impl Build<'_> {
             }
             sandbox_dir(sandbox, &dir)?;
         }
-        sandbox_dir(sandbox, &self.kbuild.dirs.ccache(self.tree))?;
+        sandbox_dir(sandbox, &self.kbuild.dirs.ccache(&self.work.tree))?;
         remove_dir(&self.stats())?;
         sandbox_dir(sandbox, &self.stats())?;
         self.write_request()
@@ -190,18 +253,18 @@ impl Build<'_> {
         self.objects.join("conf")
     }
     fn stats(&self) -> PathBuf {
-        self.scratch.join("stats")
+        self.scratch.join(STATS)
     }
 
     fn write_request(&self) -> Result<(), InfraError> {
         let dir = self.scratch.join("request");
         let write = || {
             fs::create_dir_all(&dir)?;
-            if let ConfigBase::File(text) = &self.config.base {
+            if let ConfigBase::File(text) = &self.work.config.base {
                 fs::write(dir.join("base"), text)?;
             }
             // The newline ends an unfinished last line of the base.
-            let fragments = format!("\n{}", kconfig::joined(&self.config.fragments));
+            let fragments = format!("\n{}", kconfig::joined(&self.work.config.fragments));
             fs::write(dir.join("fragments"), fragments)
         };
         write().context("cannot write the configuration request")
@@ -247,7 +310,7 @@ impl Build<'_> {
         log: &mut BuildLog,
         until: &Until,
     ) -> Result<Step<Vec<String>>, InfraError> {
-        let base = match &self.config.base {
+        let base = match &self.work.config.base {
             ConfigBase::Tinyconfig => "tinyconfig",
             ConfigBase::X8664Defconfig => "x86_64_defconfig",
             ConfigBase::File(_) => "file",
@@ -276,7 +339,7 @@ impl Build<'_> {
             Ok(text) => text,
             Err(why) => return Ok(Step::Failed(format!("no configuration was made: {why}"))),
         };
-        let lost = kconfig::lost(&self.config.fragments, &config);
+        let lost = kconfig::lost(&self.work.config.fragments, &config);
         for line in &lost {
             log.note(&format!("lost symbol: {line}")).context("log")?;
         }
@@ -330,25 +393,19 @@ impl Build<'_> {
         self.run(command, "building", log, until).await
     }
 
-    /// Builds the selftests; that they cannot be built is no failure of the build.
+    /// Builds the tree's own selftests, if any are asked for.
     async fn selftests(
         &mut self,
         log: &mut BuildLog,
         until: &Until,
     ) -> Result<Vec<GuestArchive>, InfraError> {
-        if self.kselftest.is_empty() {
+        if self.work.kselftest.is_empty() || self.work.kselftest_rev.is_some() {
             return Ok(Vec::new());
         }
-        let targets = self.kselftest.join(" ");
-        let mut args: Vec<String> = ["-c", kselftest::SCRIPT, "kselftest", &targets]
-            .map(str::to_owned)
-            .into();
-        args.extend(make_args(self.kbuild.jobs));
-        let command = self.kbuild.sandbox.command(&self.spec(), "sh", &args);
-        if let Step::Failed(line) = self.run(command, "building selftests", log, until).await? {
-            log.note(&format!("no selftests: {line}")).context("log")?;
-        }
-        Ok(vec![kselftest::collect(&self.obj(), self.scratch)?])
+        let objects = self.obj();
+        let places = (self.source, objects.as_path());
+        let made = kselftest::build(self.kbuild, self.work, places, self.scratch, log, until);
+        Ok(vec![made.await?])
     }
 
     async fn run(
@@ -358,45 +415,14 @@ impl Build<'_> {
         log: &mut BuildLog,
         until: &Until,
     ) -> Result<Step<()>, InfraError> {
-        let lines = &mut self.lines;
-        let status = run_logged(command, what, log, &mut |line| lines.see(line), until).await?;
-        if status.success() {
-            return Ok(Step::Done(()));
-        }
-        if let Some(line) = self.lines.ours() {
-            return Err(InfraError::failed(
-                format!("{what} failed on this machine"),
-                line,
-            ));
-        }
-        if let Some(signal) = signal_of(status) {
-            return Err(InfraError::Failed(format!(
-                "{what} was ended by signal {signal}"
-            )));
-        }
-        if self.kbuild.dirs.free_bytes()? < DISK_FULL {
-            return Err(InfraError::Failed(format!(
-                "{what} failed and the disk is full"
-            )));
-        }
-        Ok(Step::Failed(self.lines.first_error()))
+        self.kbuild
+            .run(command, what, &mut self.lines, log, until)
+            .await
     }
 
     fn spec(&self) -> Spec {
-        Spec {
-            ro: vec![(self.source.to_owned(), "/src".into())],
-            rw: vec![
-                (self.obj(), "/build".into()),
-                (self.kbuild.dirs.ccache(self.tree), "/ccache".into()),
-                (self.stats(), "/stats".into()),
-            ],
-            env: ENVIRONMENT
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-            cwd: Some("/build".into()),
-            ..Spec::default()
-        }
+        self.kbuild
+            .spec(&self.work.tree, self.source, &self.obj(), self.scratch)
     }
 
     fn collect(
@@ -420,8 +446,8 @@ impl Build<'_> {
         let signature = match signature::of_vmlinux(vmlinux) {
             // The selftests are tested too.
             Ok(kernel) => match &archives[..] {
+                [tests, ..] => kselftest::signature(&kernel, tests),
                 [] => kernel,
-                tests => hex::encode(Sha256::digest(format!("{kernel} {tests:?}"))),
             },
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
                 return Ok(Step::Failed(format!("vmlinux: {e}")));

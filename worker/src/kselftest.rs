@@ -10,16 +10,22 @@ use std::io::Read;
 use std::path::Path;
 
 use firstbad_api::artefact::KSELFTEST;
+use firstbad_api::lease::BuildWork;
 use firstbad_api::limits::KSELFTEST_BYTES;
 use firstbad_api::observation::GuestArchive;
 use sha2::{Digest, Sha256};
 
+use crate::buildlines::BuildLines;
+use crate::buildlog::BuildLog;
+use crate::dirs::sandbox_dir;
 use crate::error::{Context, InfraError};
+use crate::kbuild::{Built, Kbuild, Step};
+use crate::process::Until;
 use crate::untrusted;
 use crate::vm::Archive;
 
 /// Builds them; see the file.
-pub const SCRIPT: &str = include_str!("kselftest.sh");
+const SCRIPT: &str = include_str!("kselftest.sh");
 /// Where they are in the object directory.
 const INSTALLED: &str = "kselftest/installed";
 /// The list of their files, one on each line.
@@ -40,8 +46,61 @@ pub fn check(targets: &[String]) -> Result<(), InfraError> {
     }
 }
 
+/// Builds the selftests of `source`, with `objects` for what comes out, and archives them in `scratch`.
+/// That they cannot be built is no failure of the kernel.
+pub async fn build(
+    kbuild: &Kbuild,
+    work: &BuildWork,
+    (source, objects): (&Path, &Path),
+    scratch: &Path,
+    log: &mut BuildLog,
+    until: &Until,
+) -> Result<GuestArchive, InfraError> {
+    let targets = work.kselftest.join(" ");
+    let mut args: Vec<String> = ["-c", SCRIPT, "kselftest", &targets]
+        .map(str::to_owned)
+        .into();
+    args.extend(kbuild.make_args());
+    let spec = kbuild.spec(&work.tree, source, objects, scratch);
+    let command = kbuild.sandbox().command(&spec, "sh", &args);
+    let mut lines = BuildLines::default();
+    let what = "building selftests";
+    let done = kbuild.run(command, what, &mut lines, log, until).await?;
+    if let Step::Failed(line) = done {
+        log.note(&format!("no selftests: {line}")).context("log")?;
+    }
+    collect(objects, scratch)
+}
+
+/// Builds those of another revision than the kernel's, apart from its objects, and makes them part of
+/// what is tested.
+pub async fn add_pinned(
+    kbuild: &Kbuild,
+    work: &BuildWork,
+    source: &Path,
+    scratch: &Path,
+    built: &mut Built,
+    log: &mut BuildLog,
+    until: &Until,
+) -> Result<(), InfraError> {
+    check(&work.kselftest)?;
+    let objects = scratch.join("selftests");
+    for dir in kbuild.work_dirs(&work.tree, &objects, scratch) {
+        sandbox_dir(kbuild.sandbox(), &dir)?;
+    }
+    let archive = build(kbuild, work, (source, &objects), scratch, log, until).await?;
+    built.signature = signature(&built.signature, &archive);
+    built.archives.push(archive);
+    Ok(())
+}
+
+/// The signature of a kernel and the selftests that go with it.
+pub fn signature(kernel: &str, tests: &GuestArchive) -> String {
+    hex::encode(Sha256::digest(format!("{kernel} {:?}", [tests])))
+}
+
 /// Writes the archive of what was built to `scratch`. Nothing built makes an archive without tests.
-pub fn collect(objects: &Path, scratch: &Path) -> Result<GuestArchive, InfraError> {
+fn collect(objects: &Path, scratch: &Path) -> Result<GuestArchive, InfraError> {
     let mut archive = Archive::default();
     archive.dir(GUEST);
     let list = untrusted::text(objects, FILES, FILES_BYTES).unwrap_or_default();

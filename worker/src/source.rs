@@ -53,6 +53,32 @@ pub async fn prepare(
     Ok(Source::Ready(tree))
 }
 
+/// Checks a revision out for its selftests alone; it stays until another one is asked for.
+pub async fn pinned(
+    dirs: &Dirs,
+    client: &Client,
+    work: &BuildWork,
+    rev: &str,
+    until: &Until,
+) -> Result<PathBuf, InfraError> {
+    check_id(rev)?;
+    let dir = dirs.pinned(&work.tree);
+    let (source, whole) = (dir.join("source"), dir.join("whole"));
+    if fs::read_to_string(&whole).is_ok_and(|there| there == rev) {
+        return Ok(source);
+    }
+    crate::dirs::remove_dir(&dir)?;
+    fs::create_dir_all(&source).context("cannot make the directory of the selftests' source")?;
+    let git = Git::new(&dirs.mirror(&work.tree), &source, client.token());
+    fetch(&git, &client.git_url(&work.tree), rev, until).await?;
+    let git = git.with_index(&dir.join("index"));
+    git.run(&["read-tree", rev], until).await?;
+    git.run(&["checkout-index", "--all", "--force", "--quiet"], until)
+        .await?;
+    fs::write(&whole, rev).context("cannot note the selftests' source")?;
+    Ok(source)
+}
+
 /// The server checks these too; here they become paths and arguments.
 fn check_names(work: &BuildWork) -> Result<(), InfraError> {
     let name_ok = !work.tree.is_empty()
@@ -62,14 +88,20 @@ fn check_names(work: &BuildWork) -> Result<(), InfraError> {
             .tree
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
-    let rev_ok =
-        matches!(work.rev.len(), 40 | 64) && work.rev.bytes().all(|b| b.is_ascii_hexdigit());
-    if name_ok && rev_ok {
-        Ok(())
-    } else {
-        Err(InfraError::Failed(
-            "the server sent an impossible tree name or commit id".to_owned(),
-        ))
+    match name_ok {
+        true => check_id(&work.rev),
+        false => Err(InfraError::Failed(
+            "the server sent an impossible tree name".to_owned(),
+        )),
+    }
+}
+
+fn check_id(rev: &str) -> Result<(), InfraError> {
+    match matches!(rev.len(), 40 | 64) && rev.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => Err(InfraError::Failed(
+            "the server sent an impossible commit id".to_owned(),
+        )),
     }
 }
 
@@ -206,6 +238,7 @@ mod tests {
             fixups: vec![],
             packaged: None,
             kselftest: vec![],
+            kselftest_rev: None,
             deadline_s: 1,
         };
         let id = "0123456789012345678901234567890123456789";

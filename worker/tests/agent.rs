@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{MAIN, MAKEFILE, files, work};
+use common::{MAIN, MAKEFILE, SELFTESTS, files, work};
 use fake::{Fake, OnRenew, TOKEN};
-use firstbad_api::lease::{BuildWork, Work};
+use firstbad_api::lease::{BuildWork, Packaged, Work};
 use firstbad_api::observation::{BuildObservation, Finish};
 use firstbad_worker::{WorkerConfig, run};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,9 @@ impl Stage {
         std::fs::create_dir_all(&tree).unwrap();
         let bare = self.home.path().join("git/fixture.git");
         for (name, text) in files(changes) {
-            std::fs::write(tree.join(name), text).unwrap();
+            let file = tree.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
         }
         let at = format!("--work-tree={}", tree.display());
         git(&bare, &[&at, "add", "--all"]);
@@ -253,6 +255,87 @@ async fn fix_ups_are_applied_and_links_in_them_are_refused() {
         assert_eq!(at, "source");
         assert!(first_error.contains(said), "{first_error}");
     }
+}
+
+/// A package with a kernel in the checkout; the next commit holds it.
+fn package(stage: &Stage) {
+    let root = stage.home.path().join("root");
+    let lib = root.join("usr/lib/modules/9.9.9-cloud");
+    std::fs::create_dir_all(&lib).unwrap();
+    std::fs::create_dir_all(root.join("DEBIAN")).unwrap();
+    std::fs::write(lib.join("vmlinuz"), "an image").unwrap();
+    std::fs::write(lib.join("config"), "CONFIG_A=y\n").unwrap();
+    let control = "Package: linux\nVersion: 1\nArchitecture: all\nMaintainer: t\nDescription: t\n";
+    std::fs::write(root.join("DEBIAN/control"), control).unwrap();
+    let to = stage.home.path().join("checkout/packages");
+    std::fs::create_dir_all(&to).unwrap();
+    let made = Command::new("dpkg-deb")
+        .args(["--root-owner-group", "--build"])
+        .arg(&root)
+        .arg(to.join("linux.deb"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn selftests_of_one_revision_go_with_every_kernel_also_with_a_packaged_one() {
+    let stage = Stage::new().await;
+    let other = "int main(void) { return 1; }\n";
+    let pin = stage.commit(&SELFTESTS);
+    let mut changes = SELFTESTS.to_vec();
+    changes[2].1 = other;
+    changes.push(("main.c", "int go(void) { return 2; }\n"));
+    let newer = stage.commit(&changes);
+    package(&stage);
+    let packaged = stage.commit(&[]);
+    let asked = |rev: &str, from: Option<&String>| BuildWork {
+        kselftest: vec!["a".to_owned()],
+        kselftest_rev: from.cloned(),
+        ..work(rev, "")
+    };
+    stage.give(asked(&pin, None));
+    stage.give(asked(&pin, Some(&pin)));
+    stage.give(asked(&newer, Some(&pin)));
+    stage.give(asked(&newer, None));
+    let modules = Packaged { modules: vec![] };
+    for from in [Some(&pin), None] {
+        stage.give(BuildWork {
+            packaged: Some(modules.clone()),
+            ..asked(&packaged, from)
+        });
+    }
+    stage.give(asked(&newer, Some(&newer)));
+    stage.until_finished(7).await;
+    let built = |n: usize| match stage.observation(n) {
+        BuildObservation::Built {
+            signature,
+            archives,
+            ..
+        } => {
+            let mut tests = archives.into_iter().filter(|a| a.name == "kselftest.cpio");
+            (signature, tests.next().map(|a| a.sha256))
+        }
+        other => panic!("{other:?}\n{}", stage.log(n as i64 + 1)),
+    };
+    let (own, tests) = built(0);
+    assert!(tests.is_some());
+    assert_eq!(
+        built(1),
+        (own.clone(), tests.clone()),
+        "the same kernel and the same tests"
+    );
+    assert_eq!(built(2).1, tests, "{}", stage.log(3));
+    assert_ne!(built(2).0, own);
+    assert_ne!(built(3).1, tests);
+    let (with, without) = (built(4), built(5));
+    assert_eq!((&with.1, &without.1), (&tests, &None), "{}", stage.log(5));
+    assert_ne!(with.0, without.0);
+    assert_eq!(
+        built(6).1,
+        built(3).1,
+        "another revision takes the place of the first"
+    );
 }
 
 /// A build that takes long enough to lose its lease.

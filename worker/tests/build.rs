@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{MAIN, MAKEFILE, files, work};
+use common::{MAIN, MAKEFILE, SELFTESTS, files, work};
 use firstbad_api::lease::{BuildWork, ConfigBase};
 use firstbad_worker::buildlog::BuildLog;
 use firstbad_worker::dirs::{DirLock, Dirs};
@@ -453,34 +453,6 @@ async fn a_kvm_that_root_can_open_can_be_opened_in_the_sandbox_and_only_on_reque
         assert_eq!(status.success(), kvm);
     }
 }
-
-/// Stands in for `tools/testing/selftests`: `a` has two programs, one of which cannot be built.
-const SELFTESTS: [(&str, &str); 4] = [
-    (
-        "tools/testing/selftests/Makefile",
-        r#"
-install:
-	mkdir -p $(KSFT_INSTALL_PATH)
-	for t in $(TARGETS); do $(MAKE) -C $$t install TO=$(KSFT_INSTALL_PATH)/$$t; done
-"#,
-    ),
-    (
-        "tools/testing/selftests/a/Makefile",
-        r#"
-install: good broken
-	mkdir -p $(TO)
-	cp $(TO)/../../good $(TO)/good
-	cp $(TO)/../../broken $(TO)/broken
-good broken:
-	$(CC) $(LDFLAGS) -o $(KSFT_INSTALL_PATH)/../$@ $@.c
-"#,
-    ),
-    (
-        "tools/testing/selftests/a/good.c",
-        "int main(void) { return 0; }\n",
-    ),
-    ("tools/testing/selftests/a/broken.c", "int main(\n"),
-];
 
 #[tokio::test]
 async fn selftests_are_what_is_tested_too_and_never_fail_a_build() {

@@ -97,6 +97,7 @@ async fn unpacked(fill: impl Fn(&Path)) -> (tempfile::TempDir, Step<Built>) {
         fixups: vec![],
         packaged: Some(packaged.clone()),
         kselftest: vec![],
+        kselftest_rev: None,
         deadline_s: 60,
     };
     let step = unpack(

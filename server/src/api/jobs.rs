@@ -199,6 +199,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let of_tree = config::complete(&mut new, &tree)?;
     let suite = suite::check(app, &new)?;
     check_numbers(&new)?;
+    new.selftests_from = suite::selftests(app, &new, tree.id, &suite.0).await?;
     let config = config::check(&new, &suite.1)?;
     let (good, bad) = ranges::resolve_ends(app, &new).await?;
     config::check_symbols(app, &new, &bad, of_tree).await?;

@@ -6,7 +6,9 @@ use firstbad_api::job::{NewJob, Signal};
 use firstbad_api::lease::Fragment;
 use firstbad_api::suite::SuiteBundle;
 
+use crate::db;
 use crate::error::AppError;
+use crate::ladder::Kind;
 use crate::state::App;
 
 /// The suite of a request, or what its own test becomes, with the configuration it needs.
@@ -37,6 +39,39 @@ pub(super) fn check(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragmen
         }
     }
     Ok((suite, fragments))
+}
+
+/// The revision that the suite's selftests are pinned to, by its full id.
+pub(super) async fn selftests(
+    app: &App,
+    new: &NewJob,
+    tree: i64,
+    suite: &SuiteBundle,
+) -> Result<Option<String>, AppError> {
+    let pointer = "/selftests_from";
+    let Some(from) = &new.selftests_from else {
+        return Ok(None);
+    };
+    if suite.spec.kselftest.is_empty() {
+        let why = format!(
+            "selftests_from: the suite {} has no selftests of a kernel tree; leave it out",
+            suite.spec.name
+        );
+        return Err(AppError::bad("no-selftests", pointer, why));
+    }
+    let resolved = app.repos.resolve(&new.tree, from).await;
+    let rev = resolved.map_err(|e| AppError::repo(e, pointer))?.rev;
+    let mut conn = app.pool.acquire().await?;
+    let release = db::release::find(&mut conn, tree, &rev).await?;
+    if let Some(release) = release.filter(|r| r.kind != Kind::Source.as_str()) {
+        let why = format!(
+            "selftests_from: {from} is a packaged kernel without its source; name a source release, such \
+             as source/{}",
+            release.version
+        );
+        return Err(AppError::bad("no-source", pointer, why));
+    }
+    Ok(Some(rev))
 }
 
 /// The suite that the user's own test becomes, if one is there.

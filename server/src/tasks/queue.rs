@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::db;
 use crate::db::attempt::NewAttempt;
-use crate::identity;
+use crate::identity::{self, Selftests};
 use crate::ladder::Kind;
 use crate::picture::{Picture, REVERTS};
 
@@ -98,6 +98,18 @@ impl Queue<'_> {
         let Held::Here { rev, packaged } = self.held(position, &row.rev).await? else {
             return Ok(());
         };
+        let from = match &job.request.selftests_from {
+            None => None,
+            Some(from) => match self.held(position, from).await? {
+                Held::Here { rev, .. } => Some(rev),
+                Held::Coming | Held::Gone => return Ok(()),
+            },
+        };
+        let job = &self.picture.job;
+        let tests = Selftests {
+            targets: &job.suite.spec.kselftest,
+            from: from.as_deref(),
+        };
         let work = Work::Build(BuildWork {
             tree: job.tree.clone(),
             rev,
@@ -105,19 +117,14 @@ impl Queue<'_> {
             fixups: fixups.to_vec(),
             packaged: packaged.clone(),
             kselftest: job.suite.spec.kselftest.clone(),
+            kselftest_rev: from.clone(),
             deadline_s: limits::BUILD_DEADLINE_S,
         });
         let new = NewAttempt {
             kind: "build",
             identity: &match &packaged {
-                Some(packaged) => identity::packaged(&row.tree_oid, packaged),
-                None => identity::build(
-                    &row.tree_oid,
-                    fixups,
-                    &job.config,
-                    toolchain,
-                    &job.suite.spec.kselftest,
-                ),
+                Some(packaged) => identity::packaged(&row.tree_oid, packaged, toolchain, tests),
+                None => identity::build(&row.tree_oid, fixups, &job.config, toolchain, tests),
             },
             tree_id: job.tree_id,
             tree: &job.tree,

@@ -197,6 +197,9 @@ impl<'a> JobPage<'a> {
         if !request.skip.is_empty() {
             facts.push(fact("Not tested", request.skip.join(", ")));
         }
+        if let Some(from) = &request.selftests_from {
+            facts.push(fact("Selftests", format!("of {from} for every candidate")));
+        }
         if !request.fixups.is_empty() {
             facts.push(fact(
                 "Fix-ups",
@@ -414,6 +417,9 @@ fn command(job: &Job) -> String {
     }
     if request.seed != 1 {
         flag("seed", &request.seed.to_string());
+    }
+    if let Some(from) = &request.selftests_from {
+        flag("selftests-from", from);
     }
     request.paths.iter().for_each(|path| flag("path", path));
     request.skip.iter().for_each(|rev| flag("skip", rev));

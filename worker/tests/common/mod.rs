@@ -51,6 +51,36 @@ pub fn work(rev: &str, fragment: &str) -> BuildWork {
         fixups: vec![],
         packaged: None,
         kselftest: vec![],
+        kselftest_rev: None,
         deadline_s: 60,
     }
 }
+
+/// Stands in for `tools/testing/selftests`: `a` has two programs, one of which cannot be built.
+#[allow(dead_code)] // not every test has selftests
+pub const SELFTESTS: [(&str, &str); 4] = [
+    (
+        "tools/testing/selftests/Makefile",
+        r#"
+install:
+	mkdir -p $(KSFT_INSTALL_PATH)
+	for t in $(TARGETS); do $(MAKE) -C $$t install TO=$(KSFT_INSTALL_PATH)/$$t; done
+"#,
+    ),
+    (
+        "tools/testing/selftests/a/Makefile",
+        r#"
+install: good broken
+	mkdir -p $(TO)
+	cp $(TO)/../../good $(TO)/good
+	cp $(TO)/../../broken $(TO)/broken
+good broken:
+	$(CC) $(LDFLAGS) -o $(KSFT_INSTALL_PATH)/../$@ $@.c
+"#,
+    ),
+    (
+        "tools/testing/selftests/a/good.c",
+        "int main(void) { return 0; }\n",
+    ),
+    ("tools/testing/selftests/a/broken.c", "int main(\n"),
+];
