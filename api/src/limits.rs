@@ -90,8 +90,10 @@ pub const LEASE_LOSSES: i32 = 3;
 pub const REPEATED_ONE_IN: u32 = 32;
 /// Revisions in one range.
 pub const RANGE_REVISIONS: usize = 200_000;
-/// Failed attempts to fetch a release of an archive before it is skipped.
+/// Tries at which an archive has to be without a release before it is skipped.
 pub const RELEASE_FETCHES: i32 = 3;
+/// Time before a release that could not be fetched is tried again, after each try, seconds.
+pub const RELEASE_PAUSES_S: [u64; 4] = [30, 120, 600, 1800];
 /// One frame between guest and worker, bytes.
 pub const FRAME_BYTES: usize = 64 << 10;
 /// Time for a build attempt, seconds.

@@ -57,7 +57,7 @@ impl AppError {
                 Self::bad("patch-does-not-apply", pointer, detail)
             }
             RepoError::BadPatch { .. } => Self::bad("bad-patch", pointer, detail),
-            RepoError::Failed(why) => AppError::Internal(why),
+            RepoError::BadArchive(why) | RepoError::Failed(why) => AppError::Internal(why),
         }
     }
 

@@ -8,6 +8,7 @@ use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{
     Candidate, CandidateTest, Cost, Exactness, Find, Job, Likely, Outcome, Related, Walk,
 };
+use firstbad_api::limits;
 use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
@@ -156,6 +157,13 @@ async fn load(
         job.eta_s = None;
     }
     job.exactness = evidence::exactness(db::repeat::of_job(&mut *conn, id).await?);
+    if job.outcome.is_none()
+        && let Some(row) = db::release::missed(&mut *conn, id, limits::RELEASE_FETCHES).await?
+    {
+        let (version, why) = (&row.version, &row.why);
+        let more = format!(" Linux {version} could not be fetched, and is tried again: {why}.");
+        job.sentence.push_str(&more);
+    }
     if let Some(origin) = picture.job.origin {
         let row = db::job::find(&mut *conn, origin).await?;
         job.origin = row.map(|row| related(&row, &picture.job.origin_why));

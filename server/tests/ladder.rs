@@ -119,7 +119,7 @@ async fn only_what_is_tested_is_fetched_and_one_that_is_gone_is_skipped() {
             .await
             .unwrap()
             .unwrap();
-        db::release::failed(&mut conn, &row, "404 Not Found")
+        db::release::failed(&mut conn, &row, "404 Not Found", true, 0)
             .await
             .unwrap();
     }
@@ -342,4 +342,51 @@ async fn of_packaged_releases_it_says_what_is_not_known() {
     let (_server, job) = guilty(Kind::Packaged, true).await;
     let note = job.difference.expect("a difference").note;
     assert!(note.contains("bisecting source/7.0.3 fetches it"), "{note}");
+}
+
+#[tokio::test]
+async fn a_release_that_we_cannot_fetch_is_waited_for_and_not_skipped() {
+    let server = TestServer::start().await;
+    let releases = [
+        release("7.0.1", Kind::Packaged),
+        release("7.0.2", Kind::Packaged),
+    ];
+    let described = ladder(&server, &releases).await;
+    let body =
+        json!({ "tree": "deb", "good": ["7.0.1"], "bad": "7.0.2", "suite": "btrfs/direct-io" });
+    let id = server.submit(&body).await;
+    let _worker = server.register().await;
+    advance_jobs::tick(&server.app).await.unwrap();
+    let mut conn = server.app.pool.acquire().await.unwrap();
+    let tree = db::tree::find(&mut conn, "deb").await.unwrap().unwrap().id;
+    for described in described.iter().filter(|d| d.release.version == "7.0.2") {
+        let row = db::release::find(&mut conn, tree, &described.rev).await;
+        let row = row.unwrap().unwrap();
+        for _ in 0..5 {
+            let why = "apt: Could not resolve 'deb.example'";
+            db::release::failed(&mut conn, &row, why, false, 3600)
+                .await
+                .unwrap();
+        }
+    }
+    assert_eq!(
+        fetch(&server).await,
+        1,
+        "the other one only: the time for this one has not come"
+    );
+    advance_jobs::tick(&server.app).await.unwrap();
+    let job = server.job(id).await;
+    assert_eq!(job.outcome, None);
+    assert!(
+        !job.candidates.iter().any(|c| c.verdict == "skip"),
+        "{:?}",
+        job.candidates
+    );
+    let said = "Linux 7.0.2 could not be fetched, and is tried again: apt: Could not resolve";
+    assert!(job.sentence.contains(said), "{}", job.sentence);
+    // The lists are read again: now is another time.
+    let mut all = described.clone();
+    all.retain(|d| d.release.version == "7.0.2");
+    db::release::describe(&mut conn, tree, &all).await.unwrap();
+    assert_eq!(fetch(&server).await, 1);
 }

@@ -15,6 +15,8 @@ use uuid::Uuid;
 use crate::error::{Context, InfraError};
 use crate::sandbox::Sandbox;
 
+/// Below this many free bytes what failed is blamed on the disk.
+pub const DISK_FULL: u64 = 64 << 20;
 /// Object directories kept, most recently used first.
 const OBJECT_DIRS_KEPT: usize = 6;
 /// Kernel images kept, most recently used first.
@@ -117,8 +119,7 @@ impl Dirs {
 
     /// Free bytes for unprivileged users on the file system of the directory.
     pub fn free_bytes(&self) -> Result<u64, InfraError> {
-        let stat = rustix::fs::statvfs(&self.root).context("free space of the worker directory")?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        free_bytes(&self.root)
     }
 
     /// Throws away the least recently used object directories and images.
@@ -136,6 +137,12 @@ impl Dirs {
     fn sweep_scratch(&self) {
         keep_newest(&self.root.join("scratch"), 0);
     }
+}
+
+/// Free bytes for unprivileged users on the file system of `path`.
+pub fn free_bytes(path: &Path) -> Result<u64, InfraError> {
+    let stat = rustix::fs::statvfs(path).context("free space of the worker directory")?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Makes a directory that only the sandbox (and the worker) may use.

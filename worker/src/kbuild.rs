@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use crate::buildlines::BuildLines;
 use crate::buildlog::BuildLog;
-use crate::dirs::{Dirs, DirtyMark, remove_dir, sandbox_dir};
+use crate::dirs::{DISK_FULL, Dirs, DirtyMark, remove_dir, sandbox_dir};
 use crate::error::{Context, InfraError};
 use crate::process::{Until, output, run_logged, signal_of};
 use crate::sandbox::{Sandbox, Spec};
@@ -31,8 +31,6 @@ const STATS: &str = "stats";
 const CONFIGURE: &str = include_str!("configure.sh");
 /// Size of one tree's compiler cache.
 const CCACHE_SIZE: &str = "6G";
-/// Below this many free bytes a failed build is blamed on the disk.
-const DISK_FULL: u64 = 64 << 20;
 /// Programs a kernel build needs, with the Debian package of each.
 const NEEDED: &[(&str, &str)] = &[
     ("make", "make"),

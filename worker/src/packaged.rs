@@ -13,8 +13,9 @@ use firstbad_api::limits::{ARTEFACT_BYTES, CONFIG_BYTES};
 use firstbad_api::observation::GuestArchive;
 use sha2::{Digest, Sha256};
 
+use crate::buildlines::BuildLines;
 use crate::buildlog::BuildLog;
-use crate::dirs::sandbox_dir;
+use crate::dirs::{DISK_FULL, free_bytes, sandbox_dir};
 use crate::error::{Context, InfraError};
 use crate::kbuild::{Built, Step};
 use crate::process::{Until, run_logged, signal_of};
@@ -48,7 +49,11 @@ pub async fn unpack(
     args.extend(packaged.modules.iter().cloned());
     let command = sandbox.command(&spec, "sh", &args);
     let mut last = String::new();
-    let mut keep = |line: &str| line.clone_into(&mut last);
+    let mut lines = BuildLines::default();
+    let mut keep = |line: &str| {
+        lines.see(line);
+        line.clone_into(&mut last);
+    };
     let status = run_logged(command, "unpacking", log, &mut keep, until).await?;
     if let Some(signal) = signal_of(status) {
         return Err(InfraError::Failed(format!(
@@ -56,6 +61,15 @@ pub async fn unpack(
         )));
     }
     if !status.success() {
+        // A full disk says nothing about the packages, and tar does not always name it.
+        if let Some(line) = lines.ours() {
+            return Err(InfraError::failed("unpacking failed on this machine", line));
+        }
+        if free_bytes(&out)? < DISK_FULL {
+            return Err(InfraError::Failed(
+                "unpacking failed and the disk is full".to_owned(),
+            ));
+        }
         return Ok(Step::Failed(last));
     }
     match collect(work, packaged, &out, scratch, log)? {

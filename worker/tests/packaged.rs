@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use firstbad_api::lease::{BuildWork, ConfigBase, ConfigRequest, Fragment, Packaged};
 use firstbad_worker::buildlog::BuildLog;
+use firstbad_worker::error::InfraError;
 use firstbad_worker::kbuild::{Built, Step};
 use firstbad_worker::packaged::unpack;
 use firstbad_worker::process::Until;
@@ -67,6 +68,15 @@ fn package(source: &Path, name: &str, fill: impl Fn(&Path)) {
 }
 
 async fn unpacked(fill: impl Fn(&Path)) -> (tempfile::TempDir, Step<Built>) {
+    let (home, step) = unpacked_in(fill, |_| {}).await;
+    (home, step.unwrap())
+}
+
+/// The same, after `prepare` has seen the scratch directory.
+async fn unpacked_in(
+    fill: impl Fn(&Path),
+    prepare: impl Fn(&Path),
+) -> (tempfile::TempDir, Result<Step<Built>, InfraError>) {
     let home = tempfile::tempdir().unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(home.path(), open).unwrap();
@@ -75,6 +85,7 @@ async fn unpacked(fill: impl Fn(&Path)) -> (tempfile::TempDir, Step<Built>) {
     fill(&source);
     let scratch = home.path().join("scratch");
     fs::create_dir(&scratch).unwrap();
+    prepare(&scratch);
     let until = Until {
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
         cancel: tokio_util::sync::CancellationToken::new(),
@@ -104,7 +115,45 @@ async fn unpacked(fill: impl Fn(&Path)) -> (tempfile::TempDir, Step<Built>) {
         &sandbox, &work, &packaged, &source, &scratch, &mut log, &until,
     )
     .await;
-    (home, step.unwrap())
+    (home, step)
+}
+
+/// A small disk; gone with this.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> SmallDisk {
+        fs::create_dir(at).unwrap();
+        let size = ["-t", "tmpfs", "-o", "size=512k", "small"];
+        run(Command::new("mount").args(size).arg(at));
+        SmallDisk(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_failure_of_the_packages() {
+    let disk = std::cell::OnceCell::new();
+    let large = |source: &Path| {
+        package(source, "linux-image", |root| {
+            let lib = root.join("usr/lib/modules/9.9.9-cloud");
+            fs::create_dir_all(&lib).unwrap();
+            fs::write(lib.join("vmlinuz"), vec![7; 4 << 20]).unwrap();
+        })
+    };
+    let full = |scratch: &Path| {
+        let _first = disk.set(SmallDisk::mount(&scratch.join("unpacked")));
+    };
+    let (_home, step) = unpacked_in(large, full).await;
+    let why = step.unwrap_err().to_string();
+    drop(disk);
+    let said = ["the disk is full", "No space left on device"];
+    assert!(said.iter().any(|s| why.contains(s)), "{why}");
 }
 
 #[tokio::test]

@@ -17,7 +17,10 @@ pub struct Row {
     pub kind: String,
     /// The commit that holds its files.
     pub made: Option<String>,
+    /// Tries that failed, one after the other.
     pub failures: i32,
+    /// Those at which the archive did not have it.
+    pub gone: i32,
     /// Of the last failure.
     pub why: String,
 }
@@ -26,7 +29,7 @@ macro_rules! rows {
     ($which:literal) => {
         concat!(
             "SELECT r.tree_id, t.name AS tree, t.url, r.rev, r.version, r.kind, r.made,
-                    r.failures, r.why
+                    r.failures, r.gone, r.why
                FROM release r JOIN tree t ON t.id = r.tree_id ",
             $which
         )
@@ -43,7 +46,7 @@ pub async fn describe(
     sqlx::query(
         "INSERT INTO release (tree_id, rev, version, kind)
          SELECT DISTINCT $1::bigint, r.* FROM unnest($2::text[], $3::text[], $4::text[]) r
-         ON CONFLICT (tree_id, rev) DO UPDATE SET failures = 0",
+         ON CONFLICT (tree_id, rev) DO UPDATE SET failures = 0, gone = 0, retry_at = now()",
     )
     .bind(tree)
     .bind(column(|d| d.rev.clone()))
@@ -83,13 +86,13 @@ pub async fn want(conn: &mut PgConnection, tree: i64, rev: &str) -> sqlx::Result
     Ok(())
 }
 
-/// The release that is waited for longest.
-pub async fn wanted(conn: &mut PgConnection, most_failures: i32) -> sqlx::Result<Option<Row>> {
+/// The release that is waited for longest, of those whose time for another try has come.
+pub async fn wanted(conn: &mut PgConnection, most_gone: i32) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(rows!(
-        "WHERE r.wanted_at IS NOT NULL AND r.made IS NULL AND r.failures < $1
+        "WHERE r.wanted_at IS NOT NULL AND r.made IS NULL AND r.gone < $1 AND r.retry_at <= now()
           ORDER BY r.failures, r.wanted_at LIMIT 1"
     ))
-    .bind(most_failures)
+    .bind(most_gone)
     .fetch_optional(conn)
     .await
 }
@@ -105,15 +108,46 @@ pub async fn made(conn: &mut PgConnection, row: &Row, made: &str) -> sqlx::Resul
     Ok(())
 }
 
-/// They could not be had.
-pub async fn failed(conn: &mut PgConnection, row: &Row, why: &str) -> sqlx::Result<()> {
+/// They could not be had, and are not asked for again before `pause_s` is over; `gone`: the archive
+/// does not have them.
+pub async fn failed(
+    conn: &mut PgConnection,
+    row: &Row,
+    why: &str,
+    gone: bool,
+    pause_s: u64,
+) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE release SET failures = failures + 1, why = $3 WHERE tree_id = $1 AND rev = $2",
+        "UPDATE release
+            SET failures = failures + 1, why = $3, gone = gone + $4,
+                retry_at = now() + make_interval(secs => $5)
+          WHERE tree_id = $1 AND rev = $2",
     )
     .bind(row.tree_id)
     .bind(&row.rev)
     .bind(why)
+    .bind(i32::from(gone))
+    .bind(pause_s as f64)
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// A release that a job waits for and that could not be fetched so far.
+pub async fn missed(
+    conn: &mut PgConnection,
+    job: i64,
+    most_gone: i32,
+) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as(rows!(
+        "WHERE r.wanted_at IS NOT NULL AND r.made IS NULL AND r.failures > 0 AND r.gone < $2
+           AND EXISTS (SELECT FROM job j JOIN job_revision v ON v.job_id = j.id
+                        WHERE j.id = $1 AND j.tree_id = r.tree_id
+                          AND (v.rev = r.rev OR j.request ->> 'selftests_from' = r.rev))
+         ORDER BY r.wanted_at LIMIT 1"
+    ))
+    .bind(job)
+    .bind(most_gone)
+    .fetch_optional(conn)
+    .await
 }

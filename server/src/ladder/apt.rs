@@ -123,10 +123,82 @@ async fn run(mut command: Command, time: Duration) -> Result<String, LadderError
     let said = String::from_utf8_lossy(&done.stderr);
     let errors = said.lines().filter(|l| l.starts_with("E:"));
     let said = errors.collect::<Vec<_>>().join(" ");
-    Err(LadderError::Failed(
-        format!("apt: {said}")
-            .chars()
-            .take(COMPLAINT_CHARS)
-            .collect(),
-    ))
+    let told = format!("apt: {said}");
+    let told = told.chars().take(COMPLAINT_CHARS).collect();
+    Err(match is_gone(&said) {
+        true => LadderError::Gone(told),
+        false => LadderError::Failed(told),
+    })
+}
+
+/// What apt says of something that an archive does not have.
+const GONE: [&str; 6] = [
+    "404  Not Found",
+    "410  Gone",
+    "was not found",
+    "Unable to locate package",
+    "Unable to find a source package",
+    "Can't find a source to download",
+];
+/// What it says when nothing is known about the archive.
+const OURS: [&str; 7] = [
+    "Could not resolve",
+    "Temporary failure",
+    "nable to connect",
+    "ould not connect",
+    "Connection ",
+    "No space left on device",
+    "enough free space",
+];
+
+/// Whether apt's complaint means that the archive does not have what was asked for.
+fn is_gone(said: &str) -> bool {
+    let says = |words: &[&str]| words.iter().any(|w| said.contains(w));
+    says(&GONE) && !says(&OURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_archive_lacks_is_told_from_what_we_cannot_reach_or_store() {
+        for (said, gone) in [
+            ("E: Version '9.9-x' for 'bash' was not found", true),
+            ("E: Unable to locate package nosuchpackage", true),
+            (
+                "E: Ignore unavailable version '9.9-1' of package 'linux' \
+                 E: Unable to find a source package for linux",
+                true,
+            ),
+            (
+                "E: Failed to fetch http://a/l.deb  404  Not Found [IP: 1.2.3.4 80]",
+                true,
+            ),
+            (
+                "E: Failed to fetch http://a/l.deb  Could not resolve 'a'",
+                false,
+            ),
+            (
+                "E: Failed to fetch http://a/l.deb  503  Service Unavailable",
+                false,
+            ),
+            (
+                "E: Failed to fetch http://a/l.deb  Error writing to output file - write (28: No space \
+                 left on device)",
+                false,
+            ),
+            (
+                "E: You don't have enough free space in /var/cache/apt/archives/.",
+                false,
+            ),
+            (
+                "E: Failed to fetch http://a/l.deb  Hash Sum mismatch",
+                false,
+            ),
+            ("", false),
+        ] {
+            assert_eq!(is_gone(said), gone, "{said}");
+        }
+    }
 }

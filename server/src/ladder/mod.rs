@@ -32,7 +32,10 @@ pub enum LadderError {
     /// The request's fault.
     #[error("{0}")]
     Bad(String),
-    /// The archive's or ours.
+    /// The archive does not have it, or not any more.
+    #[error("{0}")]
+    Gone(String),
+    /// Our failure, or the archive's for the moment: network, disk, time.
     #[error("{0}")]
     Failed(String),
 }
@@ -138,7 +141,7 @@ fn fetched(release: &Release, to: &Path) -> Result<Vec<PathBuf>, LadderError> {
     if found.len() == release.files.len() {
         return Ok(found);
     }
-    Err(LadderError::Failed(format!(
+    Err(LadderError::Gone(format!(
         "apt fetched {} of the {} files of {}",
         found.len(),
         release.files.len(),

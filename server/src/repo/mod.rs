@@ -43,6 +43,9 @@ pub enum RepoError {
     PatchDoesNotApply { index: usize, why: String },
     #[error("patch {} is not acceptable: {why}", index + 1)]
     BadPatch { index: usize, why: String },
+    /// The archive of a release holds what no tree can.
+    #[error("{0}")]
+    BadArchive(String),
     /// Our failure, not the request's.
     #[error("{0}")]
     Failed(String),

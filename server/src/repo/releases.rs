@@ -263,16 +263,17 @@ fn source(out: &mut impl Write, path: &Path) -> Result<(), RepoError> {
     let rest = std::io::copy(&mut input, &mut std::io::sink());
     drop(input);
     let ended = xz.wait().map_err(|e| broken(&e))?;
-    written?;
     rest.map_err(|e| broken(&e))?;
+    // What is read of a program that failed is not what the archive holds.
     match ended.success() {
-        true => Ok(()),
+        true => written,
         false => Err(broken(&"xz failed")),
     }
 }
 
 fn unpack(out: &mut impl Write, input: impl Read, path: &Path) -> Result<(), RepoError> {
-    let broken = |e: &dyn std::fmt::Display| failed("cannot read", path, e);
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let broken = |e: &dyn std::fmt::Display| RepoError::BadArchive(format!("{file}: {e}"));
     let mut archive = tar::Archive::new(input);
     for entry in archive.entries().map_err(|e| broken(&e))? {
         let mut entry = entry.map_err(|e| broken(&e))?;

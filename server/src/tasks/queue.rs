@@ -152,7 +152,7 @@ impl Queue<'_> {
             let packaged = release.kind == Kind::Packaged.as_str();
             return here(made, packaged.then(modules));
         }
-        if release.failures < limits::RELEASE_FETCHES {
+        if release.gone < limits::RELEASE_FETCHES {
             db::release::want(self.conn, tree, rev).await?;
             return Ok(Held::Coming);
         }

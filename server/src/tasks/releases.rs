@@ -1,6 +1,7 @@
 //! Releases that a job wants are fetched and put into their mirror, one at a time.
 //!
-//! Owns the order and the retries. Must not know what a release is wanted for.
+//! Owns the order, the retries, and whose failure it is that one cannot be had: the archive's, or
+//! ours (network, disk), which says nothing about the release. Must not know what it is wanted for.
 
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::db::release::Row;
-use crate::ladder;
+use crate::ladder::{self, LadderError};
+use crate::repo::RepoError;
 use crate::state::App;
 
-/// Time after a failure before the next try.
+/// Time after a failure of the database before the next try.
 const PAUSE: Duration = Duration::from_secs(20);
 
 /// Fetches what is wanted until shutdown.
@@ -52,11 +54,31 @@ async fn tick(app: &App) -> anyhow::Result<bool> {
     let mut conn = app.pool.acquire().await?;
     match &held {
         Ok(made) => db::release::made(&mut conn, &row, made).await?,
-        Err(error) => db::release::failed(&mut conn, &row, &format!("{error:#}")).await?,
+        Err(error) => {
+            let (why, gone) = (format!("{error:#}"), is_gone(error));
+            let pause_s = pause_s(row.failures);
+            let version = &row.version;
+            tracing::warn!(version, why, gone, pause_s, "could not fetch a release");
+            db::release::failed(&mut conn, &row, &why, gone, pause_s).await?;
+        }
     }
     drop(conn);
     app.wake();
-    held.map(|_| true)
+    Ok(true)
+}
+
+/// Whether the archive is without a release, or has one that cannot be used; everything else is our
+/// failure.
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LadderError::Gone(_)))
+        || matches!(error.downcast_ref(), Some(RepoError::BadArchive(_)))
+}
+
+/// Time before the next try after so many failed ones and another.
+fn pause_s(failures: i32) -> u64 {
+    let [.., longest] = limits::RELEASE_PAUSES_S;
+    let at = usize::try_from(failures).unwrap_or_default();
+    limits::RELEASE_PAUSES_S.get(at).copied().unwrap_or(longest)
 }
 
 /// The commit that holds a release, made if there is none.
@@ -75,4 +97,21 @@ async fn hold(app: &App, row: &Row) -> anyhow::Result<String> {
         .fetch(&row.tree, &suites, &release, dir.path())
         .await?;
     Ok(app.repos.hold_release(&row.tree, &release, files).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_only_the_archive_says_that_a_release_is_gone() {
+        let pauses: Vec<u64> = (0..6).map(pause_s).collect();
+        assert_eq!(pauses, [30, 120, 600, 1800, 1800, 1800]);
+        let said = || "x".to_owned();
+        assert!(is_gone(&LadderError::Gone(said()).into()));
+        assert!(is_gone(&RepoError::BadArchive(said()).into()));
+        assert!(!is_gone(&LadderError::Failed(said()).into()));
+        assert!(!is_gone(&RepoError::Failed(said()).into()));
+        assert!(!is_gone(&anyhow::anyhow!("404  Not Found")));
+    }
 }
