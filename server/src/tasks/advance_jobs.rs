@@ -75,7 +75,7 @@ enum Want {
     Revert(Wanted),
     Weights(Weighing),
     /// Of a walk that has found a good release.
-    Range(walk::Found),
+    Range(Box<walk::Found>),
 }
 
 async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Passed> {
@@ -208,7 +208,7 @@ impl Pass<'_> {
             Step::Over => return Ok(Some(walk::nothing(picture))),
             Step::Found(index) => {
                 let found = walk::Found::of(picture, walk::position(picture, index)?);
-                self.wants = Some(Want::Range(found));
+                self.wants = Some(Want::Range(Box::new(found)));
             }
             Step::Look(index) => {
                 let position = walk::position(picture, index)?;
