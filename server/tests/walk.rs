@@ -184,7 +184,7 @@ async fn a_release_is_good_only_when_its_clean_runs_are_no_luck() {
     // Fails with every third seed or so from 7.0.5 on, and there not before the tenth.
     let shows = |n: usize, seed: u64| match n {
         5 => seed % 10 < 3 && seed > 3,
-        n => n > 5 && seed % 3 == 0,
+        n => n > 5 && seed.is_multiple_of(3),
     };
     let job = finish(&server, id, |rev, seed| {
         match shows(number(&server, rev), seed) {
@@ -274,4 +274,37 @@ async fn what_cannot_be_walked_names_the_field() {
     assert_eq!(found[0].name, "v6.18");
     assert_eq!(found[0].version, "6.18".parse::<Version>().unwrap());
     assert_eq!(found[0].author, "A U Thor");
+}
+
+#[tokio::test]
+async fn a_person_may_know_the_ends_and_a_range_without_candidates_is_said() {
+    let server = TestServer::start().await;
+    let revs = server.tree_of("line", 8, |i| format!("f{i}")).await;
+    let repo = server.dir.path().join("line");
+    git(&repo, &["tag", "v6.18", &revs[2]]);
+    server.post("/trees/line/fetch", &json!({})).await;
+    let mut body = request("line", &revs[7]);
+    body["paths"] = json!(["no/such"]);
+    let mut jobs = Vec::new();
+    for body in [request("line", &revs[7]), body] {
+        let id = server.submit(&body).await;
+        for (at, word) in [(2, "good"), (7, "bad")] {
+            let mark = json!({ "rev": revs[at], "mark": word });
+            let answer = server.post(&format!("/jobs/{id}/marks"), &mark).await;
+            assert_eq!(answer.status(), 201);
+        }
+        jobs.push(id);
+    }
+    let mut worker = server.register().await;
+    let oracle = |rev: &str, _: u64| match revs.iter().position(|r| r == rev) {
+        Some(5..) => Seen::Fails,
+        _ => Seen::Clean,
+    };
+    worker.work_all(oracle).await;
+    assert_eq!(culprit(&server.job(jobs[0]).await), "commit 5");
+    let job = server.job(jobs[1]).await;
+    let Some(Outcome::Unresolved { why }) = &job.outcome else {
+        panic!("{:?}", job.outcome);
+    };
+    assert!(why.contains("v6.18 is good, but paths:"), "{why}");
 }

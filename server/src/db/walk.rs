@@ -19,7 +19,7 @@ pub async fn end(
 ) -> sqlx::Result<bool> {
     let rows = sqlx::query(
         "UPDATE job SET range = $2
-          WHERE id = $1 AND state = 'running' AND range -> 'good' = '[]'::jsonb",
+          WHERE id = $1 AND state IN ('queued', 'running') AND range -> 'good' = '[]'::jsonb",
     )
     .bind(id)
     .bind(Json(range))

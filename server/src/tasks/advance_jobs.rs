@@ -58,7 +58,11 @@ pub async fn advance(app: &App, id: i64) -> anyhow::Result<bool> {
             Passed::Moved => return Ok(true),
             Passed::Wants(Want::Revert(wanted)) => revert = Some(wanted.answer(app).await),
             Passed::Wants(Want::Weights(asked)) => asked.answer(app).await?,
-            Passed::Wants(Want::Range(found)) => found.answer(app).await?,
+            Passed::Wants(Want::Range(found)) => {
+                if !found.answer(app).await? {
+                    return Ok(false);
+                }
+            }
         }
     }
 }

@@ -105,8 +105,8 @@ impl Found {
     }
 
     /// Makes it a job between the two, which knows all that was run for it. Where nothing can be
-    /// searched there, that is its outcome.
-    pub async fn answer(self, app: &App) -> anyhow::Result<()> {
+    /// searched there, that is its outcome. False when it is no walk any more, or has ended.
+    pub async fn answer(self, app: &App) -> anyhow::Result<bool> {
         let good = vec![self.good];
         let found = ranges::range(app, &self.request, &good, &self.bad).await;
         let mut tx = app.pool.begin().await?;
@@ -118,7 +118,7 @@ impl Found {
                     ..range
                 };
                 if !db::walk::end(&mut tx, self.job, &range, &revisions).await? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let what = "good release found";
                 db::audit(&mut tx, "server", what, Some(self.job), None, detail).await?;
@@ -126,14 +126,18 @@ impl Found {
             Err(AppError::Problem(why)) => {
                 let why = format!("{} is good, but {}", self.release, why.detail);
                 let outcome = Outcome::Unresolved { why };
-                db::job::end(&mut tx, self.job, "done", &outcome).await?;
+                if !db::job::end(&mut tx, self.job, "done", &outcome).await? {
+                    return Ok(false);
+                }
+                db::attempt::cancel_for_job(&mut tx, self.job).await?;
                 let what = "job ended";
                 db::audit(&mut tx, "server", what, Some(self.job), None, detail).await?;
             }
             Err(error) => return Err(error.into()),
         }
         tx.commit().await?;
-        Ok(())
+        app.wake();
+        Ok(true)
     }
 }
 
