@@ -61,6 +61,7 @@ pub fn not_run(case: &GuestCase, why: String) -> CaseResult {
 
 /// Runs one case to its end, at most its timeout in guest time.
 pub fn run(case: &GuestCase, seed: u64, calm: bool) -> Result<CaseResult, String> {
+    cgroup::renew();
     let watch = Watch::start()?;
     let jitter = match calm {
         true => None,

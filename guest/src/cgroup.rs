@@ -13,10 +13,22 @@ const PROCESSES: u32 = 1000;
 pub fn prepare() {
     // Without the controller the group still serves to kill.
     let _ = fs::write(format!("{ROOT}/cgroup.subtree_control"), "+pids");
-    let _ = fs::create_dir(CASE);
-    let _ = fs::write(format!("{CASE}/pids.max"), PROCESSES.to_string());
+    make();
     // A task dump for each kill would fill the console.
     let _ = fs::write("/proc/sys/vm/oom_dump_tasks", "0");
+}
+
+fn make() {
+    let _ = fs::create_dir(CASE);
+    let _ = fs::write(format!("{CASE}/pids.max"), PROCESSES.to_string());
+}
+
+/// Puts a new group in the place of the one that [`kill`] was used on: some kernels also kill what
+/// is started from such a group afterwards.
+pub fn renew() {
+    if fs::remove_dir(CASE).is_ok() {
+        make();
+    }
 }
 
 /// Moves the calling process into the group.
