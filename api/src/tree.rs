@@ -31,6 +31,7 @@ pub struct Tree {
     pub fetch_error: Option<String>,
     pub refs: i64,
     /// For jobs on this tree that name no base.
+    #[serde(default)]
     pub config: JobConfig,
 }
 
