@@ -7,7 +7,7 @@ set -euo pipefail
 PACKAGES=(
     # compilers and what kernel builds ask for
     build-essential pkg-config bc bison flex cpio kmod rsync ccache
-    libelf-dev libssl-dev libcap-dev patch xz-utils linux-source-6.12
+    libelf-dev libssl-dev libcap-dev patch xz-utils zstd linux-source-6.12
     # sources and databases
     git ca-certificates postgresql-15
     # virtual machines and the sandbox
