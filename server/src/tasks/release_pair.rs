@@ -2,7 +2,6 @@
 //!
 //! Must not know what is made of it.
 
-use firstbad_api::artefact::COMPILED;
 use firstbad_api::job::{Changes, Difference, Outcome};
 
 use crate::db;
@@ -10,8 +9,8 @@ use crate::db::release::Row;
 use crate::difference;
 use crate::ladder::Kind;
 use crate::picture::Picture;
-use crate::relevance::Compiled;
 use crate::state::App;
+use crate::tasks::weigh::compiled;
 
 /// Two neighbouring releases of an archive.
 pub struct Pair {
@@ -90,13 +89,8 @@ impl Pair {
             let missing = [sources.0, sources.1].into_iter().filter_map(Result::err);
             return Ok((None, missing.collect::<Vec<_>>().join("; ")));
         };
-        let lists = db::attempt::artefacts(&mut conn, &self.builds, COMPILED).await?;
         drop(conn);
-        let mut compiled = Compiled::default();
-        for sha256 in &lists {
-            let list = tokio::fs::read(app.store.artefact_path(sha256)).await?;
-            compiled.add(&String::from_utf8_lossy(&list));
-        }
+        let (_, compiled) = compiled(app, &self.builds).await?;
         let stats = app.repos.stat(&self.new.tree, old, new).await?;
         let compiled = Some(compiled).filter(|c| !c.is_empty());
         let note = match compiled {

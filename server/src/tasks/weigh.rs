@@ -39,6 +39,19 @@ pub struct Weighing {
     revs: BTreeMap<i32, String>,
 }
 
+/// What kernels were compiled from, and how many of these builds tell it.
+pub(super) async fn compiled(app: &App, builds: &[i64]) -> anyhow::Result<(usize, Compiled)> {
+    let mut conn = app.pool.acquire().await?;
+    let lists = db::attempt::artefacts(&mut conn, builds, COMPILED).await?;
+    drop(conn);
+    let mut compiled = Compiled::default();
+    for sha256 in &lists {
+        let list = tokio::fs::read(app.store.artefact_path(sha256)).await?;
+        compiled.add(&String::from_utf8_lossy(&list));
+    }
+    Ok((lists.len(), compiled))
+}
+
 impl Weighing {
     pub fn of(picture: &Picture) -> Weighing {
         let ends = picture.goods().into_iter().chain([picture.bad()]);
@@ -76,15 +89,8 @@ impl Weighing {
     }
 
     async fn weights(&self, app: &App) -> anyhow::Result<BTreeMap<i32, i32>> {
-        let mut conn = app.pool.acquire().await?;
-        let lists = db::attempt::artefacts(&mut conn, &self.builds, COMPILED).await?;
-        drop(conn);
-        let mut compiled = Compiled::default();
-        for sha256 in &lists {
-            let list = tokio::fs::read(app.store.artefact_path(sha256)).await?;
-            compiled.add(&String::from_utf8_lossy(&list));
-        }
-        if lists.len() < self.builds.len() || compiled.is_empty() {
+        let (lists, compiled) = compiled(app, &self.builds).await?;
+        if lists < self.builds.len() || compiled.is_empty() {
             return Ok(BTreeMap::new());
         }
         let repos = &app.repos;
