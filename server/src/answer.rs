@@ -5,10 +5,11 @@
 use anyhow::Context;
 use firstbad_api::job::{Check, Find, Outcome, RevSubject};
 use firstbad_api::lease::RunMode;
+use firstbad_api::observation::TestObservation;
 use firstbad_bisect::Node;
 use firstbad_bisect::search::{Answer, Ending};
 
-use crate::judge::Raw;
+use crate::judge::{Raw, busy};
 use crate::luck;
 use crate::picture::{CALIBRATION_RUNS, Picture, REVERTS, Standing};
 use crate::scale;
@@ -17,6 +18,8 @@ use crate::view::percent;
 
 /// An end has changed when the order of its runs has a smaller chance.
 const DRIFT: f64 = 1e-3;
+/// Runs in a row on a busy host after which a job is given up; a revision alone has fewer.
+const BUSY_RUNS: usize = 30;
 /// A normal number is above the mean by so many deviations with a chance of one in a thousand.
 const REVERT_DEVIATIONS: f64 = 3.09;
 
@@ -100,8 +103,11 @@ pub fn drift(picture: &Picture) -> Option<Outcome> {
         let tests = &picture.sites.get(&position)?.tests;
         let shows: Vec<bool> = tests
             .iter()
-            .filter_map(|t| t.raw.as_ref())
-            .map(|raw| matches!(raw, Raw::Present(_)))
+            .filter_map(|t| match t.raw.as_ref()? {
+                Raw::Present(_) => Some(true),
+                Raw::Absent(_) => Some(false),
+                Raw::Unusable(_) => None,
+            })
             .collect();
         let (all, shown) = (shows.len(), shows.iter().filter(|s| **s).count());
         let last = shows.iter().rposition(|s| *s)? + 1;
@@ -121,6 +127,26 @@ pub fn drift(picture: &Picture) -> Option<Outcome> {
         }
     }
     None
+}
+
+/// The outcome when the host leaves a machine no time to be measured: its last runs all waited for a
+/// processor.
+pub fn never_quiet(picture: &Picture) -> Option<Outcome> {
+    let sites = picture.sites.values().chain(picture.reverts.values());
+    let mut runs: Vec<(i64, &TestObservation)> = sites
+        .flat_map(|site| &site.tests)
+        .filter_map(|test| Some((test.probe.attempt_id, test.observation.as_ref()?)))
+        .collect();
+    runs.sort_by_key(|(attempt, _)| *attempt);
+    let last = runs.get(runs.len().checked_sub(BUSY_RUNS)?..)?;
+    last.iter()
+        .all(|(_, run)| busy(run).is_some())
+        .then(|| Outcome::Unresolved {
+            why: format!(
+                "the host was busy in each of the last {BUSY_RUNS} runs, so that none of them is a \
+                 measure: submit the job again when nothing else runs there, or in exact mode"
+            ),
+        })
 }
 
 /// Clean runs wanted of the last end without the commit at `position`: so many that chance gives

@@ -53,6 +53,11 @@ async fn ask(find: &str, step: f64, deviation: f64, seed: u64, two_point: bool) 
 /// A search in real mode on a machine that becomes slower by 3 % a hundred runs; every sixth run is
 /// made beside other work, which takes a third of its speed.
 async fn on_a_bad_host(step: f64, deviation: f64) -> (Job, String) {
+    on_a_host(step, deviation, |run| run % 6 == 5).await
+}
+
+/// The same; the machine is busy in the runs that `busy` names by the number of runs before.
+async fn on_a_host(step: f64, deviation: f64, busy: impl Fn(u64) -> bool) -> (Job, String) {
     let server = TestServer::start().await;
     let revs = server.tree_of("line", COMMITS, |i| format!("f{i}")).await;
     let mut body = request("line", &revs[0], &revs[COMMITS - 1]);
@@ -68,9 +73,9 @@ async fn on_a_bad_host(step: f64, deviation: f64) -> (Job, String) {
         let mean = if moved { 100.0 + step } else { 100.0 };
         let level = 1.0 - 0.03 * run as f64 / 100.0;
         let value = level * (mean + deviation * normal(at.unwrap_or(COMMITS), run));
-        match run % 6 {
-            5 => Seen::Waited(value * 0.67, 0.33),
-            _ => Seen::Waited(value, 0.02),
+        match busy(run) {
+            true => Seen::Waited(value * 0.67, 0.33),
+            false => Seen::Waited(value, 0.02),
         }
     };
     let job = worker.work(id, speed).await;
@@ -145,5 +150,17 @@ async fn neither_a_machine_that_drifts_nor_its_other_work_is_blamed_on_a_commit(
             "{:#?}",
             job.outcome
         );
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_never_quiet_again_ends_the_job() {
+    // From the middle of the search on, and from its last checks on.
+    for quiet in [20, 40] {
+        let (job, _) = on_a_host(-5.0, 0.5, |run| run >= quiet).await;
+        let Some(Outcome::Unresolved { why }) = &job.outcome else {
+            panic!("{:#?}", job.outcome);
+        };
+        assert!(why.contains("the host was busy"), "{why}");
     }
 }

@@ -177,6 +177,22 @@ async fn without_a_good_release_it_says_how_far_it_looked() {
 }
 
 #[tokio::test]
+async fn a_release_that_we_failed_to_test_is_none_that_cannot_be_tested() {
+    let server = TestServer::start().await;
+    ladder(&server, &row(5, &[])).await;
+    let id = server.submit(&request("deb", "7.0.5")).await;
+    let job = finish(&server, id, |rev, _| match number(&server, rev) {
+        3 => Seen::Lost,
+        _ => Seen::Fails,
+    })
+    .await;
+    let Some(Outcome::Unresolved { why }) = &job.outcome else {
+        panic!("{:?}", job.outcome);
+    };
+    assert!(why.starts_with("infrastructure: 7.0.3 "), "{why}");
+}
+
+#[tokio::test]
 async fn a_release_is_good_only_when_its_clean_runs_are_no_luck() {
     let server = TestServer::start().await;
     ladder(&server, &row(6, &[])).await;

@@ -3,11 +3,12 @@
 //! Owns the order of the stages and what is uploaded. Must not know how a stage
 //! works, or what its observation means.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firstbad_api::artefact::COMPILED;
-use firstbad_api::lease::{BuildWork, TestWork, Work};
+use firstbad_api::lease::{BuildWork, RunMode, TestWork, Work};
 use firstbad_api::observation::{BootOutcome, BuildObservation, Finish, TestObservation};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ use crate::{images, kselftest, packaged, vm};
 
 /// Where [`vm::run_test`] writes the console in the scratch directory, as it comes.
 const CONSOLE: &str = "console.log";
+/// How often a worker looks whether another one of its host still measures.
+const MEASURING_LOOK: Duration = Duration::from_millis(200);
 
 /// What this machine works with.
 pub struct Machine {
@@ -232,10 +235,16 @@ impl Attempt<'_> {
         for archive in &work.archives {
             archives.push(self.stored(&archive.sha256).await?);
         }
+        // Two machines on the clock of one host would measure each other.
+        let alone = match work.shape.mode {
+            RunMode::Real => Some(self.alone().await?),
+            RunMode::Exact => None,
+        };
         self.stages.enter("boot");
         let console = self.scratch.join(CONSOLE);
         let follower = Follower::start(&machine.client, self.held.fence, "console", &console);
         let result = self.run_vm(vm, &image, &archives, work).await;
+        drop(alone);
         if self.held.stop.is_cancelled() {
             return Err(result.err().unwrap_or(InfraError::Cancelled));
         }
@@ -251,6 +260,19 @@ impl Attempt<'_> {
         Ok(Finish::Test {
             observation: result.observation,
         })
+    }
+
+    /// Waits until no other worker of this host measures.
+    async fn alone(&self) -> Result<File, InfraError> {
+        loop {
+            if let Some(file) = self.machine.dirs.measuring()? {
+                return Ok(file);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(MEASURING_LOOK) => {}
+                () = self.held.stop.cancelled() => return Err(InfraError::Cancelled),
+            }
+        }
     }
 
     /// A file of a build, by its hash.

@@ -117,6 +117,18 @@ impl Dirs {
         self.root.join("scratch").join(format!("{attempt}-{epoch}"))
     }
 
+    /// Takes the right to measure real time on this host, among the workers whose directories lie
+    /// beside this one; `None` while another has it. It is given back when the file is dropped.
+    pub fn measuring(&self) -> Result<Option<File>, InfraError> {
+        let path = self.root.with_file_name("measuring.lock");
+        let file = File::create(&path).context(format!("cannot make {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(why)) => Err(InfraError::failed("cannot lock it", why)),
+        }
+    }
+
     /// Free bytes for unprivileged users on the file system of the directory.
     pub fn free_bytes(&self) -> Result<u64, InfraError> {
         free_bytes(&self.root)

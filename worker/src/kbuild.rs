@@ -384,10 +384,13 @@ impl Build<'_> {
     }
 
     async fn make(&mut self, log: &mut BuildLog, until: &Until) -> Result<Step<()>, InfraError> {
-        let mut args: Vec<String> = ["-C", "/src", "O=/build"].map(str::to_owned).into();
+        // A machine that runs beside it comes first: its time may be what is measured.
+        let mut args: Vec<String> = ["-n", "19", "make", "-C", "/src", "O=/build"]
+            .map(str::to_owned)
+            .into();
         args.extend(make_args(self.kbuild.jobs));
         args.push("bzImage".to_owned());
-        let command = self.kbuild.sandbox.command(&self.spec(), "make", &args);
+        let command = self.kbuild.sandbox.command(&self.spec(), "nice", &args);
         self.run(command, "building", log, until).await
     }
 

@@ -265,6 +265,9 @@ fn answer(work: &Work, finish: Finish) -> Answer {
         }
         (Work::Test(work), Finish::Test { observation }) => {
             match qemu::is_run_of(work, &observation.run) {
+                Ok(()) if work.shape.mode == RunMode::Exact && observation.waited.is_some() => {
+                    unasked("how long an exact run waited for its host")
+                }
                 Ok(()) => Answer::Observation(serde_json::to_value(observation)),
                 Err(what) => unasked(&format!("a run with another {what}")),
             }

@@ -169,8 +169,9 @@ impl Pass<'_> {
             self.wants = Some(Want::Weights(Weighing::of(self.picture)));
             return Ok(None);
         }
-        if let Some(drifted) = answer::drift(self.picture) {
-            return Ok(Some(drifted));
+        let changed = answer::drift(self.picture).or_else(|| answer::never_quiet(self.picture));
+        if changed.is_some() {
+            return Ok(changed);
         }
         if let Some(outcome) = answer::out_of_runs(self.picture)? {
             return Ok(Some(outcome));

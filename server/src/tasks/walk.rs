@@ -141,8 +141,18 @@ impl Found {
     }
 }
 
-/// The outcome of a walk that found no good release.
+/// The outcome of a walk that found no good release. What failed for reasons of ours is no release
+/// that cannot be tested: it may be the good one.
 pub fn nothing(picture: &Picture) -> Outcome {
+    let held = (0..picture.bad()).find_map(|p| match picture.standing(p) {
+        Standing::Held(why) => Some((picture.subject(p), why)),
+        _ => None,
+    });
+    if let Some((release, why)) = held {
+        return Outcome::Unresolved {
+            why: format!("infrastructure: {release} could not be tested: {why}"),
+        };
+    }
     Outcome::NoGoodEnd {
         why: walk(picture).map_or_else(String::new, |walk| told(&walk)),
         checks: answer::end_checks(picture),

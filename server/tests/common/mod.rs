@@ -331,8 +331,13 @@ impl FakeWorker<'_> {
                         false => &work.rev,
                     };
                     let image = format!("image-of-{kernel}");
-                    Finish::Build {
-                        observation: build(&oracle(kernel, 0), kernel, image),
+                    match oracle(kernel, 0) {
+                        Seen::Lost => Finish::Infrastructure {
+                            what: "the disk is full: fake".to_owned(),
+                        },
+                        seen => Finish::Build {
+                            observation: build(&seen, kernel, image),
+                        },
                     }
                 }
                 Work::Test(work) => {
@@ -357,6 +362,8 @@ pub const REVERTED: &str = "reverted";
 pub enum Seen {
     Clean,
     Fails,
+    /// The worker's own failure.
+    Lost,
     DoesNotBuild,
     /// The base configuration that its tree should have is not there.
     NoConfig,
