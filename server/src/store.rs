@@ -10,8 +10,16 @@ use std::path::{Path, PathBuf};
 
 use firstbad_api::limits;
 use futures_util::{Stream, StreamExt};
+use regex::bytes::Regex;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
+
+/// Bytes of a log looked at at once.
+const GREP_BYTES: u64 = 1 << 20;
+/// A longer line is looked at in pieces.
+const GREP_LINE: usize = 4 << 20;
+/// Bytes kept of a line that was found.
+const LINE_BYTES: usize = 1000;
 
 /// Why a file was not stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +154,26 @@ impl Store {
         .await
     }
 
+    /// The first lines of a log, from the one that begins at `from` on, in which `pattern` is: at most
+    /// `most`, each cut after 1,000 bytes.
+    pub async fn grep_log(
+        &self,
+        attempt: i64,
+        epoch: i32,
+        name: &str,
+        pattern: Regex,
+        from: u64,
+        most: usize,
+    ) -> Result<Grep, StoreError> {
+        let path = self.log_path(attempt, epoch, name)?;
+        blocking(move || match File::open(path) {
+            Ok(file) => Ok(grep(file, &pattern, from, most)?),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Grep::default()),
+            Err(e) => Err(e.into()),
+        })
+        .await
+    }
+
     fn log_path(&self, attempt: i64, epoch: i32, name: &str) -> Result<PathBuf, StoreError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
@@ -154,6 +182,51 @@ impl Store {
             let error = io::Error::new(ErrorKind::InvalidInput, "unusable log name");
             Err(StoreError::Io(error))
         }
+    }
+}
+
+/// Lines that were found in a log.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Grep {
+    /// Offset of each, and its bytes.
+    pub lines: Vec<(u64, Vec<u8>)>,
+    /// Where to go on, when not all of the log was looked at.
+    pub more: Option<u64>,
+}
+
+fn grep(mut file: File, pattern: &Regex, from: u64, most: usize) -> io::Result<Grep> {
+    let mut found = Grep::default();
+    let mut base = file.seek(SeekFrom::Start(from))?;
+    let mut held = Vec::new();
+    loop {
+        let fresh = (&mut file).take(GREP_BYTES).read_to_end(&mut held)?;
+        // Whole lines only; the rest is looked at with what follows it, unless nothing does.
+        let whole = match memchr::memrchr(b'\n', &held) {
+            Some(last) if fresh > 0 => last + 1,
+            None if fresh > 0 && held.len() < GREP_LINE => 0,
+            _ => held.len(),
+        };
+        let mut at = 0;
+        while let Some(hit) = pattern.find_at(&held[..whole], at) {
+            let start = memchr::memrchr(b'\n', &held[..hit.start()]).map_or(0, |n| n + 1);
+            let end = memchr::memchr(b'\n', &held[hit.start()..whole]);
+            let end = end.map_or(whole, |n| hit.start() + n);
+            if found.lines.len() == most {
+                found.more = Some(base + start as u64);
+                return Ok(found);
+            }
+            let line = &held[start..end.min(start + LINE_BYTES)];
+            found.lines.push((base + start as u64, line.to_vec()));
+            at = end + 1;
+            if at >= whole {
+                break;
+            }
+        }
+        if fresh == 0 {
+            return Ok(found);
+        }
+        held.drain(..whole);
+        base += whole as u64;
     }
 }
 

@@ -13,6 +13,7 @@ use firstbad_api::observation::BuildObservation;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
 use firstbad_bisect::{Found, Mark, Node, Plan};
+use regex::bytes::Regex;
 
 use crate::db::{self, job::JobRow, rfc3339};
 use crate::error::AppError;
@@ -21,6 +22,7 @@ use crate::picture::{Picture, Standing};
 use crate::repo::{CommitInfo, RefInfo, RepoError};
 use crate::search::{Chances, Inquiry};
 use crate::state::App;
+use crate::store::Grep;
 use crate::tasks::walk;
 
 /// A verdict with a larger chance to be wrong is weak.
@@ -105,6 +107,28 @@ pub async fn log_window(
         total,
         live,
     }))
+}
+
+/// The first lines of a log that match, from an offset on; `None` when there is no such log.
+pub async fn log_lines(
+    app: &App,
+    attempt: i64,
+    name: &str,
+    pattern: &str,
+    from: u64,
+    most: usize,
+) -> Result<Option<Grep>, AppError> {
+    let pattern = Regex::new(pattern).map_err(|e| AppError::Internal(e.to_string()))?;
+    let mut conn = app.pool.acquire().await?;
+    let Some((epoch, _)) = db::attempt::log_epoch(&mut conn, attempt, name).await? else {
+        return Ok(None);
+    };
+    drop(conn);
+    let store = &app.store;
+    let found = store
+        .grep_log(attempt, epoch, name, pattern, from, most)
+        .await;
+    Ok(Some(found.map_err(|e| AppError::Internal(e.to_string()))?))
 }
 
 pub async fn trees(app: &App) -> Result<Vec<Tree>, AppError> {

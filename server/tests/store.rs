@@ -154,3 +154,63 @@ async fn writers_of_one_log_do_not_tear_it() {
         5000
     );
 }
+
+#[tokio::test]
+async fn lines_of_a_long_log_are_found_by_a_pattern() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let mut log = Vec::new();
+    let mut wanted = Vec::new();
+    for i in 0..60_000_u32 {
+        if i % 1_000 == 7 {
+            wanted.push((
+                log.len() as u64,
+                format!("[{i}] BUG: this one").into_bytes(),
+            ));
+        }
+        let what = if i % 1_000 == 7 {
+            "BUG: this one"
+        } else {
+            "all is well, nothing to be found here"
+        };
+        log.extend_from_slice(format!("[{i}] {what}\n").as_bytes());
+    }
+    // A line without an end, longer than what is looked at at once.
+    let long = log.len() as u64;
+    log.extend(std::iter::repeat_n(b'x', 5 << 20));
+    log.extend_from_slice(b"BUG: at the very end");
+    assert_eq!(
+        store.append_log(1, 1, "console", 0, &log).await.unwrap(),
+        log.len() as u64
+    );
+    let grep = async |from, most| {
+        let bug = regex::bytes::Regex::new("BUG:").unwrap();
+        store
+            .grep_log(1, 1, "console", bug, from, most)
+            .await
+            .unwrap()
+    };
+    let all = grep(0, 1_000).await;
+    assert_eq!(all.lines.len(), 61);
+    assert!(all.lines[..60] == wanted[..]);
+    assert!(all.lines[60].0 >= long);
+    assert_eq!(all.more, None);
+    // In pages, each line once.
+    let (mut seen, mut from) = (Vec::new(), Some(0));
+    while let Some(at) = from {
+        let page = grep(at, 7).await;
+        seen.extend(page.lines);
+        from = page.more;
+    }
+    // The pieces of the long line depend on where one begins.
+    assert!(seen.len() == 61 && seen[..60] == wanted[..]);
+    let none = store.grep_log(
+        1,
+        2,
+        "console",
+        regex::bytes::Regex::new("x").unwrap(),
+        0,
+        5,
+    );
+    assert!(none.await.unwrap().lines.is_empty());
+}

@@ -1,6 +1,9 @@
 //! The log page: one window of a log by byte offset, never the whole log.
 //!
-//! Owns cutting bytes into whole lines and making them harmless to look at.
+//! Owns what is read of a log for a page, and what is found in it.
+
+mod ansi;
+mod window;
 
 use std::io;
 
@@ -16,157 +19,23 @@ use super::attempt::load;
 use super::error::{Page, PageError, page};
 use super::format;
 use crate::state::App;
+use crate::store::Grep;
+use window::{ERRORS, Keep, Line, PART};
+
+pub use window::Window;
 
 /// Bytes in a window.
 const WINDOW_BYTES: u64 = 256 << 10;
-/// Lines in a window.
-const WINDOW_LINES: usize = 2_000;
 /// Bytes shown before the byte asked for with `?at=`.
 const BEFORE_BYTES: u64 = 16 << 10;
 /// Bytes read at once for the raw download.
 const RAW_BYTES: u64 = 1 << 20;
-
-/// One line, ready to show.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Offset of its first byte in the log: its address.
-    pub offset: u64,
-    pub text: String,
-    /// `err`, `warn` or nothing.
-    pub class: &'static str,
-}
-
-/// Whole lines out of a stretch of bytes.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Window {
-    pub lines: Vec<Line>,
-    /// Offset of the first line shown.
-    pub start: u64,
-    /// Offset after the last line shown.
-    pub end: u64,
-}
-
-/// Which lines to keep when there are too many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    First,
-    Last,
-}
-
-impl Window {
-    /// The first lines of `bytes`, which begin at `offset` and may begin inside a line.
-    /// `total` is the length of the log: only there may the last line lack its newline.
-    pub fn forward(bytes: &[u8], offset: u64, total: u64) -> Window {
-        Window::cut(bytes, offset, total, Keep::First)
-    }
-
-    /// The last lines of `bytes`.
-    pub fn backward(bytes: &[u8], offset: u64, total: u64) -> Window {
-        Window::cut(bytes, offset, total, Keep::Last)
-    }
-
-    fn cut(bytes: &[u8], offset: u64, total: u64, keep: Keep) -> Window {
-        let whole = whole_lines(bytes, offset, total);
-        let base = offset + (whole.as_ptr() as usize - bytes.as_ptr() as usize) as u64;
-        let mut parts = Vec::new();
-        let mut at = 0;
-        for part in whole.split_inclusive(|b| *b == b'\n') {
-            parts.push((base + at as u64, part));
-            at += part.len();
-        }
-        let extra = parts.len().saturating_sub(WINDOW_LINES);
-        match keep {
-            Keep::First => parts.truncate(WINDOW_LINES),
-            Keep::Last => drop(parts.drain(..extra)),
-        }
-        let start = parts.first().map_or(base, |(at, _)| *at);
-        let end = parts
-            .last()
-            .map_or(base, |(at, part)| at + part.len() as u64);
-        let lines = parts.into_iter().map(|(at, part)| line(at, part)).collect();
-        Window { lines, start, end }
-    }
-}
-
-/// Drops the torn line at the front (when the stretch does not begin at byte 0 or after a newline;
-/// callers read one byte more for that) and at the back (when it is not the end of the log). A
-/// stretch without any newline is shown as it is: a line longer than a window is still readable.
-fn whole_lines(bytes: &[u8], offset: u64, total: u64) -> &[u8] {
-    let front = match bytes.iter().position(|b| *b == b'\n') {
-        Some(newline) if offset > 0 && newline + 1 < bytes.len() => newline + 1,
-        _ => 0,
-    };
-    let rest = &bytes[front..];
-    if offset + bytes.len() as u64 >= total {
-        return rest;
-    }
-    match rest.iter().rposition(|b| *b == b'\n') {
-        Some(newline) => &rest[..=newline],
-        None => rest,
-    }
-}
-
-fn line(offset: u64, bytes: &[u8]) -> Line {
-    let text = readable(bytes);
-    let has = |marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
-    let class = if has(&[
-        "error:",
-        "Error ",
-        "BUG:",
-        "Kernel panic",
-        "Oops",
-        "Call Trace:",
-        "undefined reference",
-    ]) {
-        "err"
-    } else if has(&["warning:", "WARNING:"]) {
-        "warn"
-    } else {
-        ""
-    };
-    Line {
-        offset,
-        text,
-        class,
-    }
-}
-
-/// Text without escape sequences and control bytes; what is not UTF-8 shows as U+FFFD.
-pub fn readable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.trim_end_matches(['\n', '\r']).chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\x1b' => skip_escape(&mut rest),
-            '\t' => out.push('\t'),
-            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}')),
-            '\x7f'..='\u{9f}' => out.push('\u{fffd}'),
-            // Direction overrides could make a line read as another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Eats what follows ESC: a CSI sequence, an OSC string, or one character.
-fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    match rest.next() {
-        Some('[') => while rest.next_if(|c| !('@'..='~').contains(c)).is_some() {},
-        Some(']') => {
-            while let Some(c) = rest.next_if(|c| *c != '\x07') {
-                if c == '\x1b' {
-                    break;
-                }
-            }
-        }
-        // `ESC ( B` and its like carry one character more.
-        Some('(' | ')' | '#' | '%') => {}
-        _ => return,
-    }
-    rest.next();
-}
+/// Lines listed that were found at once.
+const FOUND_LINES: usize = 200;
+/// Characters of what is looked for.
+const SOUGHT_CHARS: usize = 200;
+/// A log up to this size lists its parts and errors unasked.
+const SMALL_BYTES: u64 = 8 << 20;
 
 /// Query: at most one of the fields is used, in this order.
 #[derive(Debug, Default, Deserialize)]
@@ -178,6 +47,28 @@ pub(super) struct Span {
     /// Window from here, or `tail`.
     offset: Option<String>,
     job: Option<i64>,
+    /// Lists the lines with this text, in either case.
+    q: Option<String>,
+    /// Lists `errors` or `parts`.
+    list: Option<String>,
+    /// Lists from this byte on.
+    from: Option<u64>,
+}
+
+/// Lines that were found.
+struct Found {
+    /// What they are, for people.
+    what: String,
+    /// What to add to a link so that they are found again.
+    query: String,
+    lines: Vec<Hit>,
+    /// Where to go on, when there may be more.
+    more: Option<u64>,
+}
+
+struct Hit {
+    offset: u64,
+    text: String,
 }
 
 /// Where to read.
@@ -245,6 +136,9 @@ pub struct LogPage<'a> {
     /// The line that holds the byte asked for.
     marked: Option<u64>,
     job: Option<i64>,
+    /// The text looked for.
+    sought: String,
+    found: Option<Found>,
 }
 
 impl<'a> LogPage<'a> {
@@ -259,6 +153,8 @@ impl<'a> LogPage<'a> {
             tail: false,
             marked: None,
             job: None,
+            sought: String::new(),
+            found: None,
         }
     }
 
@@ -266,7 +162,13 @@ impl<'a> LogPage<'a> {
         self.live && self.tail
     }
 
-    /// Appended to links, so that the way back to the job stays.
+    /// Appended to links, so that the way back to the job stays, and what was found.
+    fn kept(&self) -> String {
+        let job = self.job_query();
+        let found = self.found.as_ref().map_or("", |found| &found.query);
+        format!("{job}{found}")
+    }
+
     fn job_query(&self) -> String {
         self.job
             .map(|job| format!("&job={job}"))
@@ -306,6 +208,7 @@ pub(super) async fn show(
     let read = crate::view::log_window(&app, attempt.id, &name, plan.offset, plan.len).await?;
     let read = read.ok_or_else(|| missing(&name, attempt.id))?;
     let window = Window::cut(&read.bytes, read.offset, read.total, plan.keep);
+    let found = found(&app, &attempt, &name, total, &span).await?;
     let marked = span.at.and_then(|at| {
         let before = window.lines.iter().rev();
         before.map(|line| line.offset).find(|offset| *offset <= at)
@@ -315,8 +218,81 @@ pub(super) async fn show(
         tail: plan.tail,
         marked,
         job: span.job,
+        sought: span.q.unwrap_or_default(),
+        found,
         ..LogPage::new(&attempt, &name, window, read.total)
     })
+}
+
+/// What the query asks to list; the errors of a small log unasked.
+async fn found(
+    app: &App,
+    attempt: &Attempt,
+    name: &str,
+    total: u64,
+    span: &Span,
+) -> Result<Option<Found>, PageError> {
+    let asked = span.q.as_deref().filter(|text| !text.is_empty());
+    let list = match (asked, span.list.as_deref()) {
+        (None, None | Some("")) if total <= SMALL_BYTES => Some("errors"),
+        (_, list) => list.filter(|list| !list.is_empty()),
+    };
+    let (what, query, pattern) = match (asked, list) {
+        (Some(text), _) if text.chars().count() > SOUGHT_CHARS => {
+            return Err(PageError::query(
+                format!("What is looked for has more than {SOUGHT_CHARS} characters."),
+                "Look for a part of it.",
+            ));
+        }
+        (Some(text), _) => (
+            format!("“{text}”"),
+            format!("&q={}", urlencode(text)),
+            format!("(?i-u){}", regex::escape(text)),
+        ),
+        (None, Some("errors")) => {
+            let any = ERRORS.iter().map(|mark| regex::escape(mark));
+            let any = any.collect::<Vec<_>>().join("|");
+            ("errors".to_owned(), "&list=errors".to_owned(), any)
+        }
+        (None, Some("parts")) => {
+            let head = format!("(?m)^{}", String::from_utf8_lossy(PART));
+            ("parts".to_owned(), "&list=parts".to_owned(), head)
+        }
+        (None, Some(other)) => {
+            return Err(PageError::query(
+                format!("There is no list “{other}” of a log."),
+                "Give ?list= the word “errors” or “parts”.",
+            ));
+        }
+        (None, None) => return Ok(None),
+    };
+    let from = span.from.unwrap_or(0);
+    let seen = crate::view::log_lines(app, attempt.id, name, &pattern, from, FOUND_LINES).await?;
+    let Grep { lines, more } = seen.ok_or_else(|| missing(name, attempt.id))?;
+    // Nobody asked for a list of nothing.
+    if lines.is_empty() && span.list.is_none() && asked.is_none() {
+        return Ok(None);
+    }
+    let hit = |(offset, line): (u64, Vec<u8>)| Hit {
+        offset,
+        text: ansi::readable(&line),
+    };
+    Ok(Some(Found {
+        what,
+        query,
+        lines: lines.into_iter().map(hit).collect(),
+        more,
+    }))
+}
+
+/// A text as the value of a query.
+fn urlencode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let byte = |b: u8| match plain(b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 /// `GET /attempts/{id}/log/{name}/raw`: the bytes as they came, streamed.
@@ -347,24 +323,8 @@ pub(super) async fn raw(
 
 #[cfg(test)]
 mod tests {
+    use super::window::WINDOW_LINES;
     use super::*;
-
-    fn texts(window: &Window) -> Vec<&str> {
-        window.lines.iter().map(|l| l.text.as_str()).collect()
-    }
-
-    #[test]
-    fn torn_lines_are_left_to_the_neighbouring_windows() {
-        let log = b"one\ntwo\nthree\nfour";
-        let first = Window::forward(&log[..10], 0, 18);
-        assert_eq!(texts(&first), ["one", "two"]);
-        let next = first.end;
-        let second = Window::forward(&log[next as usize - 1..], next - 1, 18);
-        assert_eq!(
-            (texts(&second), second.start, second.end),
-            (vec!["three", "four"], 8, 18)
-        );
-    }
 
     #[test]
     fn paging_forward_sees_every_line_once() {
@@ -384,38 +344,11 @@ mod tests {
             let window = Window::cut(bytes, plan.offset, total, plan.keep);
             assert!(window.lines.len() <= WINDOW_LINES && window.start == at);
             for line in &window.lines {
-                assert_eq!(line.text, format!("line {seen}"));
+                assert_eq!(line.spans[0].text, format!("line {seen}"));
                 seen += 1;
             }
             at = window.end;
         }
         assert_eq!(seen, 9_000);
-    }
-
-    #[test]
-    fn the_tail_keeps_the_last_lines() {
-        let log = "x\n".repeat(5_000);
-        let window = Window::backward(log.as_bytes(), 0, 10_000);
-        assert_eq!(
-            (window.lines.len(), window.start, window.end),
-            (2_000, 6_000, 10_000)
-        );
-    }
-
-    #[test]
-    fn a_line_longer_than_a_window_is_still_shown() {
-        let window = Window::forward(&[b'a'; 100], 50, 1_000);
-        assert_eq!((window.start, window.end, window.lines.len()), (50, 150, 1));
-        assert!(Window::forward(b"", 0, 0).lines.is_empty());
-    }
-
-    #[test]
-    fn escapes_and_control_bytes_do_not_reach_the_page() {
-        assert_eq!(readable(b"\x1b[1;31merror\x1b[0m: x\r\n"), "error: x");
-        assert_eq!(readable(b"\x1b]0;title\x07a\x1b(Bb"), "ab");
-        assert_eq!(readable(b"\x1b]8;;u\x1b\\link"), "link");
-        assert_eq!(readable(b"a\x00\x08\xffb"), "a\u{2400}\u{2408}\u{fffd}b");
-        assert_eq!(readable("x\u{202e}y".as_bytes()), "x\u{fffd}y");
-        assert_eq!(readable(b"\x1b["), "");
     }
 }
