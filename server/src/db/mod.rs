@@ -5,6 +5,7 @@
 pub mod attempt;
 pub mod job;
 pub mod lease;
+pub mod live;
 pub mod mark;
 pub mod release;
 pub mod repeat;

@@ -40,6 +40,7 @@ pub async fn serve(Path(file): Path<String>) -> Response {
         return (StatusCode::NOT_FOUND, "No such file.\n").into_response();
     };
     let kind = match file.rsplit_once('.').map(|(_, ext)| ext) {
+        Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",

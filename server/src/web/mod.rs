@@ -1,4 +1,4 @@
-//! The pages: server-rendered HTML that works without JavaScript.
+//! The pages: server-rendered HTML that works without JavaScript; with it they are live.
 //!
 //! Owns routes, templates, static files and what a page looks like. Reads only through
 //! `crate::view`; must not know SQL, git or how a verdict is derived. Every text from a kernel or
@@ -11,6 +11,7 @@ mod chip;
 mod error;
 mod format;
 mod job;
+mod live;
 mod log;
 mod place;
 mod survey;
@@ -29,9 +30,9 @@ pub use job::{JobPage, JobsPage};
 pub use log::{LogPage, Window};
 pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
 
-/// No script, no frame, nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// No script but ours, no frame, nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+                      img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Version in the footer.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -53,6 +54,7 @@ pub fn router() -> Router<App> {
         .route("/trees/{name}", get(place::tree))
         .route("/workers", get(place::workers))
         .route("/help", get(place::help))
+        .route("/live", get(live::stream))
         .route("/static/{file}", get(assets::serve))
         .layer(map_response(guard))
 }

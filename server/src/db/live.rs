@@ -1,0 +1,37 @@
+//! Versions of what pages show: texts that change when a page would.
+
+use sqlx::PgConnection;
+
+/// Of a job and all that runs for it.
+pub async fn job(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT concat_ws('-', j.state, j.ended_at IS NOT NULL,
+                (SELECT concat_ws('-', count(*), sum(a.epoch), count(*) FILTER (WHERE a.state = 'done'),
+                                  string_agg(a.id || a.stage, '.' ORDER BY a.id)
+                                      FILTER (WHERE a.state = 'leased'))
+                 FROM probe p JOIN attempt a ON a.id = p.attempt_id WHERE p.job_id = j.id),
+                (SELECT concat_ws('-', count(*), count(undone_at)) FROM mark WHERE mark.job_id = j.id))
+         FROM job j WHERE j.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Of one attempt.
+pub async fn attempt(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT concat_ws('-', state, epoch, stage) FROM attempt WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Of everything: the stages and the audit trail that there are.
+pub async fn all(conn: &mut PgConnection) -> sqlx::Result<String> {
+    sqlx::query_scalar(
+        "SELECT concat_ws('-', (SELECT max(id) FROM stage), (SELECT max(id) FROM audit),
+                          (SELECT max(id) FROM job), (SELECT max(id) FROM attempt))",
+    )
+    .fetch_one(conn)
+    .await
+}

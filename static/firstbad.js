@@ -1,0 +1,168 @@
+// What pages do besides: they work without it. No page needs anything from here.
+"use strict";
+
+const main = document.getElementById("main");
+
+/* Live pages: the server says that something changed, and the page is fetched again. */
+
+const details = (root) => [...root.querySelectorAll("details")];
+const opened = (root) => new Map(details(root).map((d) => [d.querySelector("summary")?.textContent, d.open]));
+
+function follows() {
+  const end = document.documentElement.scrollHeight - window.innerHeight - window.scrollY;
+  return end < 120;
+}
+
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById("main");
+  if (!fresh) return;
+  const log = main.dataset.live?.startsWith("log/");
+  const atEnd = log && follows();
+  // A reader who scrolled up in a log, or marks text, is not disturbed.
+  if ((log && !atEnd) || String(getSelection())) {
+    late = true;
+    return;
+  }
+  const was = opened(main);
+  const focus = document.activeElement?.id;
+  document.title = page.title;
+  main.replaceChildren(...fresh.childNodes);
+  if (!fresh.dataset.live) delete main.dataset.live;
+  for (const d of details(main)) {
+    const open = was.get(d.querySelector("summary")?.textContent);
+    if (open !== undefined) d.open = open;
+  }
+  if (focus) document.getElementById(focus)?.focus();
+  if (atEnd) window.scrollTo(0, document.documentElement.scrollHeight);
+  late = false;
+  dress(main);
+  if (!main.dataset.live) stream?.close();
+}
+
+let stream;
+let busy = false;
+let again = false;
+let late = false;
+
+async function changed() {
+  if (busy) {
+    again = true;
+    return;
+  }
+  busy = true;
+  try {
+    do {
+      again = false;
+      await refresh();
+    } while (again);
+  } catch {
+    // The stream connects again by itself and then says what was missed.
+  } finally {
+    busy = false;
+  }
+}
+
+function watch() {
+  if (!main?.dataset.live) return;
+  stream = new EventSource(`/live?of=${encodeURIComponent(main.dataset.live)}`);
+  stream.addEventListener("changed", changed);
+  document.addEventListener("scroll", () => late && follows() && changed(), { passive: true });
+  document.addEventListener("selectionchange", () => late && !String(getSelection()) && changed());
+}
+
+/* Copying */
+
+function copyable(element, text) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "copy";
+  button.setAttribute("aria-label", `Copy ${text.length > 40 ? "this text" : text}`);
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "copied";
+    setTimeout(() => (button.textContent = "copy"), 1500);
+  });
+  element.after(button);
+}
+
+function dress(root) {
+  for (const code of root.querySelectorAll("code.hash.full")) copyable(code, code.textContent.trim());
+  for (const pre of root.querySelectorAll("pre.command")) copyable(pre, pre.textContent.trim());
+}
+
+/* Light or dark */
+
+function theme() {
+  const place = document.getElementById("theme");
+  if (!place) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "theme";
+  const dark = () => {
+    const set = document.documentElement.dataset.theme;
+    return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  };
+  const label = () => (button.textContent = dark() ? "Light" : "Dark");
+  const stored = localStorage.getItem("theme");
+  if (stored === "light" || stored === "dark") document.documentElement.dataset.theme = stored;
+  button.addEventListener("click", () => {
+    const next = dark() ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    localStorage.setItem("theme", next);
+    label();
+  });
+  label();
+  place.append(button);
+}
+
+/* Keys: the help page lists them. */
+
+const places = { j: "/", s: "/surveys", t: "/trees", w: "/workers", h: "/help" };
+let going = false;
+
+// The rows that keys step through: table rows with a link, or what was found in a log.
+const rows = () => [...main.querySelectorAll("tbody tr:has(a), .found li")];
+
+function step(by) {
+  const all = rows();
+  const at = all.findIndex((row) => row.contains(document.activeElement));
+  const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by];
+  next?.querySelector("a")?.focus();
+}
+
+const keys = {
+  "/": () => document.querySelector("input[type=search]")?.focus(),
+  "?": () => location.assign("/help#keys"),
+  j: () => step(1),
+  k: () => step(-1),
+  n: () => step(1),
+  p: () => step(-1),
+  f: () => document.querySelector("a[data-follow]")?.click(),
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (typing || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (going) {
+    going = false;
+    if (places[event.key]) location.assign(places[event.key]);
+    return;
+  }
+  if (event.key === "g") {
+    going = true;
+    setTimeout(() => (going = false), 1000);
+    return;
+  }
+  if (keys[event.key]) {
+    event.preventDefault();
+    keys[event.key]();
+  }
+});
+
+theme();
+dress(main);
+watch();
