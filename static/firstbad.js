@@ -73,6 +73,31 @@ function watch() {
   document.addEventListener("selectionchange", () => late && !String(getSelection()) && changed());
 }
 
+/* The form for a new job: what it would take is looked up after each change. */
+
+let asked = 0;
+
+async function preview(form) {
+  const turn = ++asked;
+  const query = new URLSearchParams(new FormData(form));
+  const answer = await fetch(`${form.getAttribute("action")}?${query}`);
+  // Only the newest answer counts.
+  if (!answer.ok || turn !== asked) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.getElementById("preview").replaceChildren(...page.getElementById("preview").childNodes);
+  for (const old of form.querySelectorAll(".wrong, .hint[data-suite]")) old.remove();
+  for (const fresh of page.querySelectorAll("form[data-preview] .wrong, .hint[data-suite]")) {
+    const id = fresh.closest(".field")?.querySelector("[id]")?.id;
+    if (id) document.getElementById(id).after(fresh);
+  }
+  dress(document.getElementById("preview"));
+}
+
+function ask() {
+  const form = document.querySelector("form[data-preview]");
+  form?.addEventListener("change", () => preview(form).catch(() => {}));
+}
+
 /* Copying */
 
 function copyable(element, text) {
@@ -165,4 +190,5 @@ document.addEventListener("keydown", (event) => {
 
 theme();
 dress(main);
+ask();
 watch();

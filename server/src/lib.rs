@@ -13,6 +13,7 @@ pub mod difference;
 pub mod diverge;
 pub mod error;
 mod exactness;
+mod forecast;
 pub mod git_http;
 pub mod identity;
 pub mod judge;

@@ -18,12 +18,12 @@ use crate::state::App;
 
 /// A request that passed every check.
 pub(crate) struct Checked {
-    tree_id: i64,
-    range: Range,
-    revisions: Vec<RevisionRow>,
-    suite: SuiteBundle,
-    config: ConfigRequest,
-    request: NewJob,
+    pub(crate) tree_id: i64,
+    pub(crate) range: Range,
+    pub(crate) revisions: Vec<RevisionRow>,
+    pub(crate) suite: SuiteBundle,
+    pub(crate) config: ConfigRequest,
+    pub(crate) request: NewJob,
     digest: String,
 }
 

@@ -3,6 +3,7 @@
 //! Must not know: HTTP, git, templates. Rows become domain values here.
 
 pub mod attempt;
+pub mod forecast;
 pub mod job;
 pub mod lease;
 pub mod live;

@@ -8,11 +8,13 @@ pub(crate) mod assets;
 mod attempt;
 mod chart;
 mod chip;
+mod command;
 mod error;
 mod format;
 mod job;
 mod live;
 mod log;
+mod new;
 mod place;
 mod survey;
 
@@ -42,6 +44,7 @@ pub fn router() -> Router<App> {
     Router::new()
         .route("/", get(job::list))
         .route("/jobs", get(job::list))
+        .route("/jobs/new", get(new::show))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/report", get(job::report))
         .route("/jobs/{id}/bisect-log", get(job::bisect_log))
