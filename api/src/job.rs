@@ -333,6 +333,9 @@ pub struct Candidate {
     pub metric: Option<f64>,
     /// Why it was chosen.
     pub reason: String,
+    /// In which round of choices, from 1; those of a round were chosen at once. 0: by none.
+    #[serde(default)]
+    pub round: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -345,6 +348,9 @@ pub struct CandidateTest {
     pub why: String,
     /// True when another job, or another commit with the same kernel, had run it.
     pub reused: bool,
+    /// The job's metric in this run, beside what the machine measured at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
 }
 
 /// A job that led to another, or that it led to.

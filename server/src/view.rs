@@ -142,6 +142,18 @@ pub async fn refs(app: &App, tree: &str, limit: usize) -> Result<Vec<RefInfo>, A
         .map_err(|e| AppError::repo(e, "/tree"))
 }
 
+/// Positions in a job's range of merges (without a name) and of what `named` names, by full id.
+pub async fn landmarks(
+    app: &App,
+    job: i64,
+    named: &BTreeMap<String, String>,
+) -> Result<Vec<(i32, Option<String>)>, AppError> {
+    let revs: Vec<&str> = named.keys().map(String::as_str).collect();
+    let rows = db::job::landmarks(&mut *app.pool.acquire().await?, job, &revs).await?;
+    let told = |(position, rev): (i32, String)| (position, named.get(&rev).cloned());
+    Ok(rows.into_iter().map(told).collect())
+}
+
 pub async fn workers(app: &App) -> Result<Vec<Worker>, AppError> {
     Ok(db::worker::list(&mut *app.pool.acquire().await?, app.timing.ttl_ms).await?)
 }
@@ -475,6 +487,7 @@ fn candidate(picture: &Picture, position: i32) -> Candidate {
                     verdict: verdict.to_owned(),
                     why,
                     reused: t.probe.reused,
+                    value: picture.number(t).filter(|v| v.is_finite()),
                 }
             })
             .collect(),
@@ -483,6 +496,11 @@ fn candidate(picture: &Picture, position: i32) -> Candidate {
             .build
             .as_ref()
             .map(|b| b.reason.clone())
+            .unwrap_or_default(),
+        round: site
+            .build
+            .as_ref()
+            .and_then(|b| u32::try_from(b.round).ok())
             .unwrap_or_default(),
     }
 }

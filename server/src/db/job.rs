@@ -92,6 +92,8 @@ pub struct ProbeRow {
     pub observation: Option<serde_json::Value>,
     /// What a second run of the same inputs differed in; empty: in nothing.
     pub differs: Option<String>,
+    /// Builds that were asked for at once have the same number, from 1; that of tests means nothing.
+    pub round: i64,
 }
 
 /// Stores a job and its range; `None` when the idempotency key is taken.
@@ -314,10 +316,27 @@ pub async fn revisions(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<Re
     .await
 }
 
+/// Position and id of the merges of a range and of these revisions in it, in order.
+pub async fn landmarks(
+    conn: &mut PgConnection,
+    job: i64,
+    revs: &[&str],
+) -> sqlx::Result<Vec<(i32, String)>> {
+    sqlx::query_as(
+        "SELECT position, rev FROM job_revision
+          WHERE job_id = $1 AND (merge OR rev = ANY($2)) ORDER BY position",
+    )
+    .bind(job)
+    .bind(revs)
+    .fetch_all(conn)
+    .await
+}
+
 pub async fn probes(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<ProbeRow>> {
     sqlx::query_as(
         "SELECT p.position, p.kind::text AS kind, p.run, p.attempt_id, p.reused, p.reason,
-                a.state::text AS state, a.seed, a.stage, a.infra_what, a.observation, r.differs
+                a.state::text AS state, a.seed, a.stage, a.infra_what, a.observation, r.differs,
+                dense_rank() OVER (PARTITION BY p.kind ORDER BY p.created_at) AS round
            FROM probe p JOIN attempt a ON a.id = p.attempt_id
                 LEFT JOIN repeat r ON r.attempt_id = a.id
           WHERE p.job_id = $1 ORDER BY p.position, p.kind, p.run",

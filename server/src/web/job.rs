@@ -9,11 +9,12 @@ use firstbad_api::job::{Candidate, Check, Find, Job, Outcome, Signal};
 use firstbad_api::lease::{ConfigBase, RunMode};
 use serde::Deserialize;
 
-use super::chart::{self, Panel};
+use super::chart::{self, Landmark, Panel};
 use super::chip::Chip;
 use super::command::command;
 use super::error::{Page, PageError, id, page};
 use super::format::{self, short};
+use super::strip::{Strip, strip};
 use crate::repo::CommitInfo;
 use crate::state::App;
 
@@ -28,6 +29,8 @@ const STATES: [(&str, &str); 4] = [
 /// With more runs at a revision only their glyphs are shown.
 const RUNS_IN_FULL: usize = 4;
 
+/// References looked through for names of revisions.
+const REFS_READ: usize = 2_000;
 /// Untested survivors listed on a job page.
 const SURVIVORS_SHOWN: usize = 200;
 
@@ -111,6 +114,7 @@ pub struct JobPage<'a> {
     commit: Option<CommitInfo>,
     busy: bool,
     panels: Vec<Panel>,
+    strip: Option<Strip>,
     /// Candidates that were built, tested or judged, by position.
     tested: Vec<&'a Candidate>,
     /// Survivors nobody looked at yet.
@@ -122,7 +126,7 @@ pub struct JobPage<'a> {
 
 impl<'a> JobPage<'a> {
     /// `commit` is the culprit as the tree has it.
-    pub fn new(job: &'a Job, commit: Option<CommitInfo>) -> JobPage<'a> {
+    pub fn new(job: &'a Job, commit: Option<CommitInfo>, landmarks: &[Landmark]) -> JobPage<'a> {
         let mut all: Vec<&Candidate> = job.candidates.iter().collect();
         all.sort_by_key(|c| c.position);
         let touched =
@@ -134,7 +138,8 @@ impl<'a> JobPage<'a> {
             job,
             commit,
             busy: is_busy(job),
-            panels: chart::panels(job),
+            panels: chart::panels(job, landmarks),
+            strip: strip(job),
             tested,
             untested,
             untested_more,
@@ -385,13 +390,29 @@ async fn culprit(app: &App, job: &Job) -> Option<CommitInfo> {
     }
 }
 
+/// Merges of the range, and tags and branches in it as far as they can be read.
+async fn landmarks(app: &App, job: &Job) -> Result<Vec<Landmark>, PageError> {
+    let refs = match crate::view::refs(app, &job.request.tree, REFS_READ).await {
+        Ok(refs) => refs,
+        Err(error) => {
+            tracing::warn!(job = job.id, %error, "references not readable");
+            Vec::new()
+        }
+    };
+    let named = refs.into_iter().map(|r| (r.rev, r.name)).collect();
+    let found = crate::view::landmarks(app, job.id, &named).await?;
+    let mark = |(position, tag)| Landmark { position, tag };
+    Ok(found.into_iter().map(mark).collect())
+}
+
 /// `GET /jobs/{id}`.
 pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Page {
     let number = id(&text, "Job")?;
     let job = crate::view::job(&app, number).await?;
     let job = job.ok_or_else(|| absent(number))?;
     let commit = culprit(&app, &job).await;
-    page(&JobPage::new(&job, commit))
+    let landmarks = landmarks(&app, &job).await?;
+    page(&JobPage::new(&job, commit, &landmarks))
 }
 
 /// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.

@@ -16,6 +16,7 @@ mod live;
 mod log;
 mod new;
 mod place;
+mod strip;
 mod survey;
 
 use axum::Router;
@@ -27,6 +28,7 @@ use axum::routing::get;
 use crate::state::App;
 
 pub use attempt::AttemptPage;
+pub use chart::Landmark;
 pub use error::{ErrorPage, not_found};
 pub use job::{JobPage, JobsPage};
 pub use log::{LogPage, Window};
