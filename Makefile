@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo demo-wsl2 test up audit bench-determinism bench-exploration bench-powercut bench-replay bench-search
+.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-powercut bench-replay bench-search
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
@@ -16,6 +16,10 @@ test:
 # The server and worker of the demo, until Ctrl-C.
 up:
 	@scripts/up.sh
+
+# Every kind of page in a browser: pictures, and what is wrong. DATA=DIR OUT=DIR PAGES='/jobs/7'
+screenshots:
+	@DATA="$(DATA)" OUT="$(OUT)" PAGES="$(PAGES)" scripts/screenshots.sh
 
 # Exact runs, repeated: the same bytes? RUNS=20 SUITES='btrfs/smoke' KERNEL=bzImage
 bench-determinism:

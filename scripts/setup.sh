@@ -14,6 +14,8 @@ PACKAGES=(
     qemu-system-x86 seabios bubblewrap util-linux procps
     # what the suites run in the guest
     busybox-static btrfs-progs dmsetup e2fsprogs crun
+    # the pages in a browser, and what looks at their accessibility
+    chromium chromium-driver python3-pip
 )
 
 missing() {

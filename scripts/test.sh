@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every test: format, lints, unit, property, SQL, HTTP, a booted kernel, and one
-# whole bisection with real builds. Sets up what it needs itself.
+# Every test: format, lints, unit, property, SQL, HTTP, a booted kernel, one whole
+# bisection with real builds, and its pages in a browser. Sets up what it needs itself.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -20,4 +20,5 @@ else
     open_step 'tests' cargo test --locked --workspace --no-fail-fast
 fi
 open_step 'whole bisection' "$ROOT/scripts/test-bisection.sh"
+DATA=$STATE/test-data open_step 'pages in a browser' "$ROOT/scripts/screenshots.sh"
 printf 'all tests passed in %d s\n' $((SECONDS - began))

@@ -263,7 +263,7 @@ fn panel(
     }
 }
 
-/// The tags that can be read beside each other; each as far as there is room, the last ones first.
+/// The tags whose names fit beside each other, the last ones first.
 fn spread(tags: &[&Landmark], x: impl Fn(i32) -> f64) -> Vec<Tick> {
     let mut free = f64::INFINITY;
     let mut out = Vec::new();
@@ -271,7 +271,8 @@ fn spread(tags: &[&Landmark], x: impl Fn(i32) -> f64) -> Vec<Tick> {
         let label = mark.tag.clone().unwrap_or_default();
         let at = x(mark.position);
         let half = label.len() as f64 * 3.6;
-        if at + half < free && out.len() < TAGS {
+        let fits = at - half >= LEFT && at + half <= WIDTH;
+        if fits && at + half < free && out.len() < TAGS {
             free = at - half - 8.0;
             out.push(Tick {
                 x: format!("{at:.1}"),

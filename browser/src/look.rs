@@ -1,0 +1,176 @@
+//! Each kind of page as people see it: a picture light, dark and on a telephone, what the page's policy
+//! refused, and what axe-core says of its accessibility.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::Value;
+use thirtyfour::By;
+
+use crate::Server;
+use crate::driver::{Browser, Chromium};
+
+/// Widths and whether it is dark, with the name of the picture.
+const DRESSES: [(&str, u32, bool); 3] = [
+    ("light", 1200, false),
+    ("dark", 1200, true),
+    ("narrow", 390, false),
+];
+
+/// Notes what a page's policy refuses and what goes wrong in its script.
+const WATCH: &str = "window.firstbadFaults = [];
+    document.addEventListener('securitypolicyviolation',
+        (e) => firstbadFaults.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
+    window.addEventListener('error', (e) => firstbadFaults.push(`script: ${e.message}`));";
+
+/// Serious and critical findings, each as text.
+const AXE: &str = "const done = arguments[0];
+    axe.run(document, { resultTypes: ['violations'] }).then(
+        (r) => done(r.violations
+            .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+            .map((v) => `${v.impact}: ${v.id}: ${v.nodes.length} x ${v.nodes[0].html.slice(0, 200)}`)),
+        (e) => done([`axe: ${e}`]));";
+
+#[derive(clap::Args)]
+pub struct LookArgs {
+    #[command(flatten)]
+    server: Server,
+    /// axe.min.js of axe-core; without it accessibility is not looked at
+    #[arg(long)]
+    axe: Option<PathBuf>,
+    /// A page besides those that are found, such as /jobs/7
+    #[arg(long)]
+    page: Vec<String>,
+}
+
+/// Looks at all pages and tells what is wrong; true when nothing is.
+pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
+    let chromium = Chromium::start()?;
+    let browser = chromium.open(true).await?;
+    browser.inject(WATCH).await?;
+    if let Some(axe) = &args.axe {
+        let text = std::fs::read_to_string(axe).with_context(|| axe.display().to_string())?;
+        browser.inject(&text).await?;
+    }
+    if let Some(out) = &args.server.out {
+        std::fs::create_dir_all(out)?;
+    }
+    let mut pages = kinds(&browser, &args.server.server).await?;
+    pages.extend(args.page.iter().map(|p| (p.replace('/', "-"), p.clone())));
+    let mut well = true;
+    for (name, path) in &pages {
+        for (dress, width, dark) in DRESSES {
+            browser.dress(width, dark).await?;
+            let url = format!("{}{path}", args.server.server);
+            browser.driver.goto(&url).await?;
+            let faults = faults(&browser, width, args.axe.is_some()).await?;
+            let said = if faults.is_empty() { "well" } else { "WRONG" };
+            println!("{name:<10} {dress:<7} {said:<6} {path}");
+            for fault in &faults {
+                println!("    {fault}");
+            }
+            well &= faults.is_empty();
+            if let Some(out) = &args.server.out {
+                let picture = browser.picture().await?;
+                std::fs::write(out.join(format!("{name}-{dress}.png")), picture)?;
+            }
+        }
+    }
+    browser.driver.quit().await?;
+    Ok(well)
+}
+
+async fn faults(browser: &Browser, width: u32, axe: bool) -> anyhow::Result<Vec<String>> {
+    let driver = &browser.driver;
+    let texts = |value: &Value| -> Vec<String> {
+        let all = value.as_array().into_iter().flatten();
+        all.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    };
+    let told = driver
+        .execute(
+            "return window.firstbadFaults ?? ['script: not watched']",
+            vec![],
+        )
+        .await?;
+    let mut faults = texts(told.json());
+    let wide = driver
+        .execute("return document.documentElement.scrollWidth", vec![])
+        .await?;
+    let wide = wide.json().as_u64().unwrap_or(0);
+    if wide > u64::from(width) {
+        faults.push(format!("the page is {wide} pixels wide"));
+    }
+    if axe {
+        let found = driver.execute_async(AXE, vec![]).await?;
+        faults.extend(texts(found.json()));
+    }
+    Ok(faults)
+}
+
+/// One page of each kind that the server has: its name and its path.
+async fn kinds(browser: &Browser, server: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut to_do = vec![
+        "/".to_owned(),
+        "/nowhere".to_owned(),
+        "/jobs/new".to_owned(),
+    ];
+    while let Some(path) = to_do.pop() {
+        let name = kind(&path);
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        browser.driver.goto(format!("{server}{path}")).await?;
+        for link in browser.driver.find_all(By::Css("a[href^='/']")).await? {
+            if let Some(to) = link.attr("href").await? {
+                let to = to.split('#').next().unwrap_or_default().to_owned();
+                let text =
+                    !to.ends_with("/report") && !to.ends_with("-log") && !to.ends_with("/raw");
+                if text && !to.contains("/api/") && !to.contains("/artefacts/") {
+                    to_do.push(to);
+                }
+            }
+        }
+        found.push((name, path));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What a page is, from its path: its words without numbers and names.
+fn kind(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    match parts[..] {
+        [] => "jobs".to_owned(),
+        ["jobs", "new"] => "new".to_owned(),
+        ["jobs"] => "jobs".to_owned(),
+        ["attempts", _] => "attempt".to_owned(),
+        ["attempts", _, "log", name] => format!("log-{name}"),
+        [kind, _] => kind.trim_end_matches('s').to_owned(),
+        [first, ..] => first.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+
+    #[test]
+    fn pages_of_a_kind_are_looked_at_once() {
+        for (path, name) in [
+            ("/", "jobs"),
+            ("/jobs?state=done", "jobs"),
+            ("/jobs/7", "job"),
+            ("/jobs/new", "new"),
+            ("/trees", "trees"),
+            ("/trees/linux", "tree"),
+            ("/attempts/3?job=7", "attempt"),
+            ("/attempts/3/log/console?offset=tail", "log-console"),
+        ] {
+            assert_eq!(kind(path), name, "{path}");
+        }
+    }
+}
