@@ -388,3 +388,45 @@ fn a_wrong_prior_costs_a_bounded_factor() {
     assert!(low > 0.0 && high / low <= 64.0);
     assert_eq!(tame(&[0.0, 0.0]), [1.0, 1.0]);
 }
+
+/// Seen for real: what is left to tell apart takes many runs that tell little each, and elsewhere a run
+/// would tell twice as much, after a build that costs more. That is no range that skips hide.
+#[test]
+fn a_build_that_costs_more_than_it_tells_does_not_end_the_search() {
+    // The good end is 0. A line but for these.
+    let mut parents: Vec<Vec<Node>> = (0..55_u32).map(|n| vec![n.max(1) - 1]).collect();
+    parents[0].clear();
+    for (node, of) in [
+        (5, vec![0]),
+        (8, vec![4, 7]),
+        (21, vec![12]),
+        (28, vec![20, 27]),
+        (37, vec![31]),
+        (43, vec![36, 42]),
+    ] {
+        parents[node] = of;
+    }
+    let layout = Arc::new(Layout::new(Graph::new(parents).unwrap()));
+    let settings = Settings {
+        build_cost: 2.0,
+        calibration: 20,
+        ..Settings::new(Signal::Unknown)
+    };
+    let heavy = [
+        0, 5, 6, 10, 11, 14, 15, 16, 18, 22, 23, 26, 33, 34, 36, 38, 41, 45, 48, 50,
+    ];
+    let weight = |n: usize| match n {
+        2 | 20 => 16.0,
+        n if heavy.contains(&n) => 64.0,
+        _ => 1.0,
+    };
+    let weights: Vec<f64> = (0..55).map(weight).collect();
+    let mut search = Search::new(layout, settings, Some(&weights));
+    for (node, failed, passed) in [(0, 0, 28), (5, 3, 4), (21, 1, 1), (23, 2, 8), (54, 7, 13)] {
+        (0..failed).for_each(|_| search.record(node, Outcome::Fail));
+        (0..passed).for_each(|_| search.record(node, Outcome::Pass));
+    }
+    search.record(15, Outcome::Skip);
+    let decision = search.decide(&[]);
+    assert!(matches!(decision, Decision::Start(_)), "{decision:?}");
+}

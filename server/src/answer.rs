@@ -224,6 +224,19 @@ pub fn of_the_search(
                 revert,
             )
         }
+        Ending::Range if positions.iter().any(|p| *p < 0) => {
+            // Where the old end may be wrong, no set of commits holds the answer.
+            let ends = answer.set.iter().filter(|c| inquiry.position(c.0) < 0);
+            let older: f64 = ends.map(|c| c.1).sum();
+            Outcome::Unresolved {
+                why: format!(
+                    "more runs would tell nothing, and these do not rule out that the {} is like the \
+                     other one ({}); the likeliest commit is {likeliest}",
+                    end_name(picture, -1),
+                    percent(older)
+                ),
+            }
+        }
         Ending::Range => range(picture, inquiry, &positions),
         Ending::NotReproduced => Outcome::NotReproduced {
             why: format!(

@@ -29,6 +29,8 @@ use crate::tasks::walk;
 const WEAK: f64 = 0.02;
 /// How often a run fails without the culprit, for estimates.
 const CLEAN_FAILS: f64 = 0.01;
+/// Bytes of a diff that are shown.
+const DIFF_BYTES: usize = 256 << 10;
 /// Likeliest commits shown, and the least chance of one.
 const LIKELY_SHOWN: usize = 8;
 const LIKELY_LEAST: f64 = 0.0005;
@@ -164,6 +166,38 @@ pub async fn commit(app: &App, tree: &str, rev: &str) -> Result<Option<CommitInf
         Err(RepoError::NotFound | RepoError::UnknownRef { .. }) => Ok(None),
         Err(error) => Err(AppError::repo(error, "/rev")),
     }
+}
+
+/// What a tree says of a commit besides itself.
+pub struct Change {
+    pub commit: CommitInfo,
+    pub diff: String,
+    /// The merge that brought it to the bad end.
+    pub merge: Option<(String, String)>,
+    /// The first tag that has it.
+    pub tag: Option<String>,
+}
+
+/// The change of a commit on the way to `head`; `None` when the tree does not have it.
+pub async fn change(
+    app: &App,
+    tree: &str,
+    rev: &str,
+    head: &str,
+) -> Result<Option<Change>, AppError> {
+    let Some(commit) = commit(app, tree, rev).await? else {
+        return Ok(None);
+    };
+    let repos = &app.repos;
+    let found = async {
+        Ok::<_, RepoError>(Change {
+            commit,
+            diff: repos.diff(tree, rev, DIFF_BYTES).await?,
+            merge: repos.brought_by(tree, rev, head).await?,
+            tag: repos.first_tag(tree, rev).await?,
+        })
+    };
+    found.await.map(Some).map_err(|e| AppError::repo(e, "/rev"))
 }
 
 /// The job as `git bisect log` tells it; `None` when there is no such job.

@@ -377,10 +377,16 @@ impl Search {
         };
         let limit = capacity(field.mean());
         let fruitless = FRUITLESS * (1.0 - self.settings.confidence) * limit;
-        let hopeless = best.is_none_or(|b| {
-            let hidden = chance.is_some() && b.score < 0.5 * field.best_gain();
-            b.gain < fruitless || (hidden && b.score < LEAST_SHARE * limit)
-        });
+        // What is hidden behind skips is what cannot be tested, not what has to be built first.
+        let hidden = chance.is_some() && {
+            let free = Terms {
+                build: 0.0,
+                ..terms
+            };
+            let reached = field.best(&free).map_or(0.0, |b| b.score);
+            reached < (0.5 * field.best_gain()).min(LEAST_SHARE * limit)
+        };
+        let hopeless = hidden || best.is_none_or(|b| b.gain < fruitless);
         if hopeless && pending.is_empty() {
             return self.done(Ending::Range, None, masses);
         }

@@ -1,5 +1,7 @@
 //! One commit: its facts, files and diff.
 
+use std::collections::BTreeSet;
+
 use super::git::{self, Bound};
 use super::read::read;
 use super::{OUR_MAIL, RepoError, Repos, full_id};
@@ -157,6 +159,46 @@ impl Repos {
             text.push_str("\n[cut here: the diff is longer]\n");
         }
         Ok(text)
+    }
+
+    /// The merge on the first parents of `head` that brought a commit there, as id and subject; none if
+    /// it was committed there.
+    pub async fn brought_by(
+        &self,
+        name: &str,
+        rev: &str,
+        head: &str,
+    ) -> Result<Option<(String, String)>, RepoError> {
+        let list = async |paths: &[&str]| {
+            let mut log = git::read(&self.mirror(name)?);
+            log.args(["log", "--merges", "--no-show-signature", "--no-decorate"])
+                .args(["--encoding=UTF-8", "--format=%H %s"])
+                .args(paths)
+                .args(["--end-of-options", full_id(head)?])
+                .arg(format!("^{}", full_id(rev)?));
+            let text = git::expect(log, None, Bound::WALK).await?;
+            Ok::<_, RepoError>(String::from_utf8_lossy(&text).into_owned())
+        };
+        // git joins the two conditions in another way than is needed here.
+        let (mainline, above) = (
+            list(&["--first-parent"]).await?,
+            list(&["--ancestry-path"]).await?,
+        );
+        let above: BTreeSet<&str> = above.lines().collect();
+        let oldest = mainline.lines().rfind(|line| above.contains(line));
+        let told = oldest.and_then(|line| line.split_once(' '));
+        Ok(told.map(|(rev, subject)| (rev.to_owned(), subject.to_owned())))
+    }
+
+    /// The oldest tag that contains a commit.
+    pub async fn first_tag(&self, name: &str, rev: &str) -> Result<Option<String>, RepoError> {
+        let mut list = git::read(&self.mirror(name)?);
+        list.args(["for-each-ref", "--sort=creatordate", "--count=1"])
+            .arg(format!("--contains={}", full_id(rev)?))
+            .args(["--format=%(refname:lstrip=2)", "refs/tags"]);
+        let text = git::expect(list, None, Bound::WALK).await?;
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        Ok((!text.is_empty()).then_some(text))
     }
 }
 

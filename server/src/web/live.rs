@@ -153,9 +153,8 @@ impl Follower {
             }
             tokio::time::sleep(PACE).await;
             // What comes first; an error means that the server ends.
-            match tokio::time::timeout(LOOK, self.changes.changed()).await {
-                Ok(Err(_)) => return None,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK, self.changes.changed()).await {
+                return None;
             }
         }
     }

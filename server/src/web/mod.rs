@@ -9,6 +9,7 @@ mod attempt;
 mod chart;
 mod chip;
 mod command;
+mod culprit;
 mod error;
 mod format;
 mod job;
@@ -48,6 +49,7 @@ pub fn router() -> Router<App> {
         .route("/jobs", get(job::list))
         .route("/jobs/new", get(new::show))
         .route("/jobs/{id}", get(job::show))
+        .route("/jobs/{id}/culprit", get(culprit::show))
         .route("/jobs/{id}/report", get(job::report))
         .route("/jobs/{id}/bisect-log", get(job::bisect_log))
         .route("/attempts/{id}", get(attempt::show))

@@ -451,3 +451,18 @@ async fn a_long_range_is_read_in_seconds() {
     let merges = range.iter().filter(|c| c.parents.len() == 2).count();
     assert!(merges > 6_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_says_which_merge_brought_it_and_which_tag_has_it_first() {
+    let f = Fixture::new().await;
+    let (repos, head) = (&f.repos, &f.ids[5]);
+    let merge = async |at: usize| repos.brought_by("linux", &f.ids[at], head).await.unwrap();
+    let brought = Some((f.ids[4].clone(), "Merge side".to_owned()));
+    assert_eq!(merge(2).await, brought);
+    assert_eq!(merge(3).await, brought);
+    // On the first parents themselves, and the end itself.
+    assert_eq!(merge(5).await, None);
+    let tag = async |at: usize| repos.first_tag("linux", &f.ids[at]).await.unwrap();
+    assert_eq!(tag(0).await.as_deref(), Some("v1"));
+    assert_eq!(tag(2).await.as_deref(), Some("v2"));
+}

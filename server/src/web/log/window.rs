@@ -120,7 +120,7 @@ fn line(offset: u64, bytes: &[u8], look: &mut Look) -> Line {
 
 fn is_marked(line: &[u8], marks: &[&str]) -> bool {
     let has = |mark: &&str| memmem::find(line, mark.as_bytes()).is_some();
-    marks.iter().any(|mark| has(mark))
+    marks.iter().any(has)
 }
 
 #[cfg(test)]
