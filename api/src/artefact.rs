@@ -42,6 +42,9 @@ pub const COMPILED: &str = "compiled-files";
 /// The selftests that were built with a kernel: an archive for its initramfs.
 pub const KSELFTEST: &str = "kselftest.cpio";
 
+/// fstests as it was built for a job: an archive for the guest.
+pub const FSTESTS: &str = "fstests.cpio";
+
 /// One stored file of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artefact {

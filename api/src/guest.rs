@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::suite::Excluded;
 use crate::version::Versions;
 
 /// First word of every frame.
@@ -35,9 +36,21 @@ pub struct GuestCase {
     /// Kernels it is for.
     #[serde(default, skip_serializing_if = "Versions::is_all")]
     pub versions: Versions,
+    /// Kernels of those that it is not for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Excluded>,
     /// Not for the guest: whoever reads its ports looks for these.
     #[serde(default, skip_serializing_if = "crate::suite::Patterns::is_empty")]
     pub patterns: crate::suite::Patterns,
+}
+
+impl GuestCase {
+    /// Why it is not run on a kernel that names its release so; `None` when it is.
+    pub fn outside(&self, release: &str) -> Option<String> {
+        let excluded = || self.excluded.iter().find(|e| e.holds(release));
+        let why = || excluded().map(|e| format!("is excluded: {}", e.why));
+        self.versions.outside(release).or_else(why)
+    }
 }
 
 /// A report from PID 1.

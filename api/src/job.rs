@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::custom::CustomTest;
+use crate::fstests::Fstests;
 use crate::lease::{ConfigBase, RunMode};
 
 /// `POST /api/v1/jobs`. Header `Idempotency-Key` optional.
@@ -74,6 +75,9 @@ pub struct NewJob {
     /// every candidate, and not each candidate's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selftests_from: Option<String>,
+    /// Of the suite `btrfs/fstests`: where its tests come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fstests: Option<Fstests>,
     /// Run everything `runs` times and search nothing: one row of suites in a survey.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub survey: bool,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::fstests::Pinned;
 use crate::observation::{Finish, GuestArchive};
 use crate::suite::SuiteBundle;
 
@@ -61,6 +62,9 @@ pub struct BuildWork {
     /// The revision whose selftests these are, if not the candidate's own. A packaged kernel has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kselftest_rev: Option<String>,
+    /// The fstests that the suite runs, built apart from the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fstests: Option<Pinned>,
     pub deadline_s: u64,
 }
 

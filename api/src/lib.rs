@@ -7,6 +7,7 @@
 pub mod artefact;
 pub mod attempt;
 pub mod custom;
+pub mod fstests;
 pub mod guest;
 pub mod job;
 pub mod lease;

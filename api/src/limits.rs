@@ -57,6 +57,12 @@ pub const LOG_BYTES: u64 = LOG_HEAD_BYTES + 4096 + LOG_TAIL_BYTES;
 pub const ARTEFACT_BYTES: u64 = 512 << 20;
 /// Selftests of one build, bytes in all: the guest holds them in memory.
 pub const KSELFTEST_BYTES: u64 = 128 << 20;
+/// Tests of fstests that one job runs.
+pub const FSTESTS_CASES: usize = 100;
+/// Time for each of them beyond [`TEST_DEADLINE_S`], wall seconds.
+pub const FSTESTS_CASE_S: u64 = 120;
+/// fstests as the guest gets it, bytes in all.
+pub const FSTESTS_BYTES: u64 = 128 << 20;
 /// Patches of one job: count.
 pub const PATCH_COUNT: usize = 32;
 /// Patches of one job: bytes in all.

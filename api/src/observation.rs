@@ -42,7 +42,8 @@ pub struct CaseResult {
     /// What a pattern of the case found or missed, when that decided the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// Why the case was not run, where it is for other kernels than this one.
+    /// Why the case is no part of the run: it is for other kernels than this one, or says itself that
+    /// it does not apply here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<String>,
     /// The last lines the case printed, at most 4 KiB.

@@ -28,6 +28,9 @@ pub struct SuiteSpec {
     /// the kernel, in the guest below `/kselftest`. A target that a tree lacks is not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kselftest: Vec<String>,
+    /// Time for a run of it, wall seconds; none: that of every test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
     /// Extra kernel command line.
     #[serde(default)]
     pub cmdline: String,
@@ -50,12 +53,43 @@ pub struct CaseSpec {
     pub since: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Version>,
+    /// Kernels that it is skipped on although it is for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Excluded>,
     /// What its lines say besides its exit code.
     #[serde(default, skip_serializing_if = "Patterns::is_empty")]
     pub patterns: Patterns,
 }
 
 impl CaseSpec {
+    pub fn versions(&self) -> Versions {
+        Versions {
+            since: self.since,
+            until: self.until,
+        }
+    }
+}
+
+/// Kernels that a case is skipped on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Excluded {
+    /// From this version on; none: from the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Version>,
+    /// Up to this version; none: to the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Version>,
+    /// A few words for people.
+    pub why: String,
+}
+
+impl Excluded {
+    /// Whether a kernel that names its release so is one of them.
+    pub fn holds(&self, release: &str) -> bool {
+        self.versions().outside(release).is_none()
+    }
+
     pub fn versions(&self) -> Versions {
         Versions {
             since: self.since,

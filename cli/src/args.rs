@@ -272,6 +272,16 @@ pub struct SubmitArgs {
     /// tree. In a tree of releases: from a source release, also for packaged ones.
     #[arg(long, value_name = "REV")]
     pub selftests_from: Option<String>,
+    /// For the suite btrfs/fstests: the registered tree that holds fstests, and its revision; the
+    /// cases are tests of it, such as generic/001.
+    #[arg(long, value_name = "TREE@REV", value_parser = tree_at_rev)]
+    pub fstests: Option<(String, String)>,
+    /// All its tests of this group too, such as quick.
+    #[arg(long = "group", num_args = 1.., value_name = "GROUP", requires = "fstests")]
+    pub groups: Vec<String>,
+    /// Tests of it that are skipped.
+    #[arg(long, num_args = 1.., value_name = "TEST", requires = "fstests")]
+    pub exclude: Vec<String>,
     /// Patches applied to every candidate before it is built.
     #[arg(long = "fixup", num_args = 1.., value_name = "PATCH")]
     pub fixups: Vec<PathBuf>,
@@ -356,6 +366,16 @@ pub struct ReplayArgs {
     pub guest_dir: Option<PathBuf>,
 }
 
+/// A tree and a revision of it.
+fn tree_at_rev(text: &str) -> Result<(String, String), String> {
+    match text.split_once('@') {
+        Some((tree, rev)) if !tree.is_empty() && !rev.is_empty() => {
+            Ok((tree.to_owned(), rev.to_owned()))
+        }
+        _ => Err("write a tree's name, @ and a revision, such as fstests@v2025.12.07".to_owned()),
+    }
+}
+
 /// Exit codes as `git bisect run` wants them: 0 good, 1 bad, 125 skip, 128 our own failure.
 #[derive(Debug, Args)]
 pub struct RunSuiteArgs {
@@ -370,6 +390,10 @@ pub struct RunSuiteArgs {
     /// Its selftests: the `kselftest.cpio` of a build. Without it, cases that need them are skipped.
     #[arg(long, value_name = "CPIO")]
     pub kselftest: Option<PathBuf>,
+    /// For btrfs/fstests: a checkout, which is built in the sandbox first, or the `fstests.cpio` of a
+    /// build (one of a checkout is kept in --dir).
+    #[arg(long, value_name = "DIR|CPIO")]
+    pub fstests: Option<PathBuf>,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Only these cases of the suite.
@@ -386,9 +410,9 @@ pub struct RunSuiteArgs {
     /// Without the thread of PID 1 that spreads schedules.
     #[arg(long)]
     pub calm: bool,
-    /// Longest time of the whole run, wall clock.
-    #[arg(long, value_name = "SECONDS", default_value_t = firstbad_api::limits::TEST_DEADLINE_S)]
-    pub deadline: u64,
+    /// Longest time of the whole run, wall clock [default: 20 minutes, and 2 for each test of fstests].
+    #[arg(long, value_name = "SECONDS")]
+    pub deadline: Option<u64>,
     /// Keep console, initramfs and results here [default: nothing is kept].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,

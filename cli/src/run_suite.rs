@@ -6,13 +6,16 @@
 
 use std::path::{Path, PathBuf};
 
-use firstbad_api::artefact::KSELFTEST;
+use firstbad_api::artefact::{FSTESTS, KSELFTEST};
+use firstbad_api::limits::TEST_DEADLINE_S;
 use firstbad_api::lease::{RunMode, TestWork, VmShape};
 use firstbad_api::observation::{
     BootOutcome, CaseResult, CaseStatus, GuestArchive, Metric, RunEnd, TestObservation,
 };
 use firstbad_api::suite::SuiteBundle;
 use firstbad_server::suites::Suites;
+use firstbad_worker::fstests;
+use firstbad_worker::kbuild::Step;
 use firstbad_worker::sandbox::Sandbox;
 use firstbad_worker::vm::{self, Accel, Vm, VmConfig};
 use sha2::{Digest, Sha256};
@@ -46,12 +49,15 @@ pub async fn run(args: &RunSuiteArgs) -> Done {
 }
 
 async fn attempt(args: &RunSuiteArgs) -> Done {
-    let (work, name) = work(args)?;
+    let (suite, name) = suite(args)?;
+    check_cases(args, &suite, &name)?;
     let place = Place::new(args.dir.as_deref())?;
+    let archives = archives(args, &place.dir).await?;
+    let work = work(args, suite, &archives)?;
+    let archives: Vec<PathBuf> = archives.into_iter().map(|(_, path)| path).collect();
     let machine = machine(args.guest_dir.as_deref(), &place.dir, args.mode).await?;
     let (steps, _nobody) = mpsc::channel(1);
     let never = CancellationToken::new();
-    let archives: Vec<PathBuf> = args.kselftest.iter().cloned().collect();
     let run = vm::run_test(
         &machine,
         &args.kernel,
@@ -79,25 +85,19 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
 }
 
 /// What a lease would have asked for, and what people call it.
-fn work(args: &RunSuiteArgs) -> Result<(TestWork, String), Fail> {
-    let (suite, name) = suite(args)?;
-    let known = |name: &&String| !suite.spec.case.iter().any(|c| c.name == **name);
-    if let Some(case) = args.cases.iter().find(known) {
-        let names: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
-        return Err(Fail::Usage(format!(
-            "{name} has no case {}; it has: {}",
-            line(case),
-            names.join(", ")
-        )));
-    }
-    let selftests = args.kselftest.iter().map(|path| {
+fn work(
+    args: &RunSuiteArgs,
+    suite: SuiteBundle,
+    archives: &[(&str, PathBuf)],
+) -> Result<TestWork, Fail> {
+    let archives = archives.iter().map(|(name, path)| {
         Ok(GuestArchive {
-            name: KSELFTEST.to_owned(),
+            name: (*name).to_owned(),
             sha256: sha256(path)?,
         })
     });
-    let work = TestWork {
-        archives: selftests.collect::<Result<_, Fail>>()?,
+    Ok(TestWork {
+        archives: archives.collect::<Result<_, Fail>>()?,
         image_sha256: sha256(&args.kernel)?,
         cases: args.cases.clone(),
         shape: VmShape {
@@ -110,11 +110,51 @@ fn work(args: &RunSuiteArgs) -> Result<(TestWork, String), Fail> {
             shift: args.shift,
             calm: args.calm,
         },
+        deadline_s: args
+            .deadline
+            .or(suite.spec.deadline_s)
+            .unwrap_or(TEST_DEADLINE_S),
         suite,
         seed: args.seed,
-        deadline_s: args.deadline,
+    })
+}
+
+/// What the guest gets besides the suite: names as artefacts, files.
+async fn archives(
+    args: &RunSuiteArgs,
+    dir: &Path,
+) -> Result<Vec<(&'static str, PathBuf)>, Fail> {
+    let mut archives: Vec<_> = args.kselftest.iter().map(|p| (KSELFTEST, p.clone())).collect();
+    let Some(path) = &args.fstests else {
+        return Ok(archives);
     };
-    Ok((work, name))
+    if !path.is_dir() {
+        archives.push((FSTESTS, path.clone()));
+        return Ok(archives);
+    }
+    let ours = |e: firstbad_worker::error::InfraError| Fail::Infrastructure(e.to_string());
+    let sandbox = Sandbox::new().map_err(ours)?;
+    let checkout = std::fs::canonicalize(path)
+        .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", path.display())))?;
+    match fstests::of_checkout(&sandbox, &checkout, dir).await.map_err(ours)? {
+        Step::Done(archive) => archives.push((FSTESTS, dir.join(archive.name))),
+        Step::Failed(line) => return Err(Fail::Data(text::line(&line))),
+    }
+    Ok(archives)
+}
+
+/// The cases that are asked for are there.
+fn check_cases(args: &RunSuiteArgs, suite: &SuiteBundle, name: &str) -> Result<(), Fail> {
+    let known = |name: &&String| !suite.spec.case.iter().any(|c| c.name == **name);
+    if let Some(case) = args.cases.iter().find(known) {
+        let names: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
+        return Err(Fail::Usage(format!(
+            "{name} has no case {}; it has: {}",
+            line(case),
+            names.join(", ")
+        )));
+    }
+    Ok(())
 }
 
 /// The shipped suite, or what the user's own test becomes.
@@ -137,7 +177,30 @@ fn suite(args: &RunSuiteArgs) -> Result<(SuiteBundle, String), Fail> {
             names.join(", ")
         ))
     })?;
+    if name == firstbad_api::fstests::SUITE {
+        return Ok((of_fstests(args, suite)?, name.to_owned()));
+    }
+    if args.fstests.is_some() {
+        return Err(Fail::Usage(format!("--fstests: the suite {name} has no use for it")));
+    }
     Ok((suite.clone(), name.to_owned()))
+}
+
+/// The suite with the tests that are named.
+fn of_fstests(args: &RunSuiteArgs, shipped: &SuiteBundle) -> Result<SuiteBundle, Fail> {
+    if args.fstests.is_none() || args.cases.is_empty() {
+        let why = "the suite btrfs/fstests wants fstests and tests of it: \
+                   --fstests DIR --case generic/001";
+        return Err(Fail::Usage(why.to_owned()));
+    }
+    let is_test = |case: &&String| firstbad_server::fstests::is_test(case);
+    if let Some(case) = args.cases.iter().find(|case| !is_test(case)) {
+        return Err(Fail::Usage(format!(
+            "--case: no test of fstests is named {}; they are named like generic/001 and btrfs/001",
+            line(case)
+        )));
+    }
+    firstbad_server::fstests::suite(shipped, &args.cases, &[]).map_err(Fail::Infrastructure)
 }
 
 fn sha256(path: &Path) -> Result<String, Fail> {

@@ -1,6 +1,7 @@
 //! `submit`: from the command line to a job request.
 
 use firstbad_api::custom::NAME;
+use firstbad_api::fstests::Fstests;
 use firstbad_api::job::{self, Created, NewJob, Range, Signal};
 use firstbad_api::lease::RunMode;
 use firstbad_api::limits;
@@ -106,8 +107,19 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         only: args.only.clone(),
         survey: false,
         selftests_from: args.selftests_from.clone(),
+        fstests: fstests(args),
         two_point: args.two_point,
         title: args.title.clone(),
+    })
+}
+
+fn fstests(args: &SubmitArgs) -> Option<Fstests> {
+    let (tree, rev) = args.fstests.as_ref()?.clone();
+    Some(Fstests {
+        tree,
+        rev,
+        groups: args.groups.clone(),
+        exclude: args.exclude.clone(),
     })
 }
 

@@ -43,7 +43,7 @@ pub fn exec(script: Option<std::ffi::OsString>) -> ! {
     std::process::exit(127)
 }
 
-/// What is told of a case that is for other kernels.
+/// What is told of a case that is not for this kernel.
 pub fn not_run(case: &GuestCase, why: String) -> CaseResult {
     CaseResult {
         case: case.name.clone(),
@@ -93,19 +93,19 @@ pub fn run(case: &GuestCase, seed: u64, calm: bool) -> Result<CaseResult, String
     let tail = output.finish();
     let ktap = output.ktap.counts();
     let exit = status.map_or(128 + 9, exit_code);
+    let status = match timed_out {
+        true => CaseStatus::Timeout,
+        false => judge(exit, ktap),
+    };
     Ok(CaseResult {
         case: case.name.clone(),
-        status: if timed_out {
-            CaseStatus::Timeout
-        } else {
-            judge(exit, ktap)
-        },
+        status,
         exit,
         duration_ms,
         metrics: std::mem::take(&mut output.metrics),
         ktap,
         pattern: None,
-        outside: None,
+        outside: output.skip.filter(|_| status == CaseStatus::Skip),
         tail,
         dmesg: watch.finish(),
     })

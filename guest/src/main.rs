@@ -81,7 +81,7 @@ fn run(plan: &GuestPlan, port: &mut Port) -> Result<(), String> {
             case: case.name.clone(),
         })?;
         println!("firstbad: case {} starts", case.name);
-        let end = match case.versions.outside(&release) {
+        let end = match case.outside(&release) {
             Some(why) => case::not_run(case, why),
             None => case::run(case, plan.seed, plan.calm)?,
         };

@@ -1,4 +1,4 @@
-//! What a case prints: the tail, metrics and KTAP, all bounded.
+//! What a case prints: the tail, metrics, KTAP and why it does not apply, all bounded.
 
 use firstbad_api::observation::Metric;
 
@@ -13,6 +13,9 @@ const METRICS: usize = 32;
 const NAME_BYTES: usize = 64;
 const UNIT_BYTES: usize = 16;
 const PREFIX: &str = "::metric ";
+/// Begins the reason of a case that ends with the exit code of a skip.
+const SKIP: &str = "::skip ";
+const SKIP_CHARS: usize = 200;
 
 /// Collects the output of one case as it comes.
 #[derive(Default)]
@@ -22,6 +25,8 @@ pub struct Output {
     /// Metrics by order of appearance; a repeated name keeps the last value.
     pub metrics: Vec<Metric>,
     pub ktap: Ktap,
+    /// Why the case does not apply here, as it said last.
+    pub skip: Option<String>,
 }
 
 impl Output {
@@ -61,6 +66,10 @@ impl Output {
             } else if self.metrics.len() < METRICS {
                 self.metrics.push(metric);
             }
+        }
+        if let Some(why) = text.trim_end().strip_prefix(SKIP) {
+            let plain = why.chars().filter(|c| !c.is_control());
+            self.skip = Some(plain.take(SKIP_CHARS).collect());
         }
         self.ktap.line(&text);
     }
@@ -111,6 +120,17 @@ mod tests {
             (out.metrics[0].name.as_str(), out.metrics[0].value),
             ("a", 2.0)
         );
+    }
+
+    #[test]
+    fn a_reason_to_skip_is_one_line_of_text() {
+        let mut out = Output::default();
+        out.push(b"::skip first\n ::skip no\n::skip needs \x1b[2Ja disk\n");
+        out.finish();
+        assert_eq!(out.skip.as_deref(), Some("needs [2Ja disk"));
+        out.push(&[b"::skip ".as_slice(), &[b'x'; 1000]].concat());
+        out.finish();
+        assert_eq!(out.skip.unwrap().len(), SKIP_CHARS);
     }
 
     #[test]

@@ -95,6 +95,7 @@ fn spec(test: &CustomTest) -> SuiteSpec {
         tools: TOOLS.map(str::to_owned).to_vec(),
         config: vec![CONFIG.to_owned()],
         sources: Vec::new(),
+        deadline_s: None,
         cmdline: String::new(),
         case: vec![CaseSpec {
             name: NAME.to_owned(),
@@ -103,6 +104,7 @@ fn spec(test: &CustomTest) -> SuiteSpec {
             timeout_s: test.timeout_s,
             since: None,
             until: None,
+            excluded: Vec::new(),
             patterns: test.patterns.clone(),
         }],
     }

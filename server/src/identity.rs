@@ -9,20 +9,29 @@ pub const BUILD_RECIPE: &str = "build-recipe-1";
 /// The same for selftests.
 const KSELFTEST_RECIPE: &str = "kselftest-1";
 
-/// The selftests that are built with a kernel.
+/// The same for fstests.
+const FSTESTS_RECIPE: &str = "fstests-1";
+
+/// The tests that are built with a kernel.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Selftests<'a> {
     pub targets: &'a [String],
     /// The revision they are taken from, if not the candidate's own.
     pub from: Option<&'a str>,
+    /// The revision of fstests that goes with the kernel, if one does.
+    pub fstests: Option<&'a str>,
 }
 
 impl Selftests<'_> {
     fn with(&self, kernel: String) -> String {
-        match (self.targets, self.from) {
+        let kernel = match (self.targets, self.from) {
             ([], _) => kernel,
             (targets, None) => digest(&(kernel, KSELFTEST_RECIPE, targets)),
             (targets, Some(from)) => digest(&(kernel, KSELFTEST_RECIPE, targets, from)),
+        };
+        match self.fstests {
+            None => kernel,
+            Some(rev) => digest(&(kernel, FSTESTS_RECIPE, rev)),
         }
     }
 }
@@ -43,12 +52,12 @@ pub fn build(
 }
 
 /// A packaged kernel: its files, and what is taken out of them. It has no selftests of its own; those
-/// of another revision are built, which takes a toolchain.
+/// of another revision, and fstests, are built, which takes a toolchain.
 pub fn packaged(tree_oid: &str, packaged: &Packaged, toolchain: &str, tests: Selftests) -> String {
     let kernel = digest(&(BUILD_RECIPE, tree_oid, packaged));
-    match tests.from {
-        None => kernel,
-        Some(_) => tests.with(digest(&(kernel, toolchain))),
+    match (tests.from, tests.fstests) {
+        (None, None) => kernel,
+        _ => tests.with(digest(&(kernel, toolchain))),
     }
 }
 
@@ -131,7 +140,12 @@ mod tests {
         );
         let own = |from: Option<&str>, target: &str| {
             let targets = &[target.to_owned()];
-            build("t", &[], &config("A=y"), "gcc", Selftests { targets, from })
+            let tests = Selftests {
+                targets,
+                from,
+                ..Selftests::default()
+            };
+            build("t", &[], &config("A=y"), "gcc", tests)
         };
         let tests = |target: &str| own(None, target);
         assert_ne!(base, tests("pidfd"));
@@ -140,7 +154,23 @@ mod tests {
         assert_ne!(own(Some("a"), "pidfd"), own(Some("b"), "pidfd"));
         let debian = Packaged { modules: vec![] };
         let targets = &["pidfd".to_owned()];
-        let of = |from| packaged("t", &debian, "gcc", Selftests { targets, from });
+        let of = |from| {
+            let tests = Selftests {
+                targets,
+                from,
+                ..Selftests::default()
+            };
+            packaged("t", &debian, "gcc", tests)
+        };
+        let fstests = |rev: &'static str| Selftests {
+            fstests: Some(rev),
+            ..Selftests::default()
+        };
+        let with = |rev| build("t", &[], &config("A=y"), "gcc", fstests(rev));
+        assert!(base != with("a") && with("a") != with("b"));
+        let with = |rev, gcc| packaged("t", &debian, gcc, fstests(rev));
+        assert!(of(None) != with("a", "gcc") && with("a", "gcc") != with("b", "gcc"));
+        assert_ne!(with("a", "gcc"), with("a", "clang"));
         assert_eq!(
             of(None),
             packaged("t", &debian, "clang", Selftests::default())

@@ -12,6 +12,7 @@ pub mod db;
 pub mod difference;
 pub mod diverge;
 pub mod error;
+pub mod fstests;
 mod exactness;
 mod forecast;
 pub mod git_http;

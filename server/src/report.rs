@@ -125,6 +125,9 @@ fn write(
     if let Some(from) = &job.request.selftests_from {
         writeln!(out, "Selftests of {from} for every candidate")?;
     }
+    if let Some(fstests) = &job.request.fstests {
+        writeln!(out, "fstests {} of the tree {}", fstests.rev, fstests.tree)?;
+    }
     if let Some(walk) = job.range.walk.as_ref().filter(|w| !w.looked.is_empty()) {
         writeln!(out, "Walked back over releases: {}", view::looked(walk))?;
     }

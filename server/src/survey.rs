@@ -62,6 +62,7 @@ fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
         only: Vec::new(),
         survey: false,
         selftests_from: None,
+        fstests: None,
         title: None,
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use firstbad_api::artefact::COMPILED;
 use firstbad_api::lease::{BuildWork, RunMode, TestWork, Work};
-use firstbad_api::observation::{BootOutcome, BuildObservation, Finish, TestObservation};
+use firstbad_api::observation::{
+    BootOutcome, BuildObservation, Finish, GuestArchive, TestObservation,
+};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -23,7 +25,7 @@ use crate::process::Until;
 use crate::source::{self, Source};
 use crate::stages::Stages;
 use crate::upload::Follower;
-use crate::{images, kselftest, packaged, vm};
+use crate::{fstests, images, kselftest, packaged, vm};
 
 /// Where [`vm::run_test`] writes the console in the scratch directory, as it comes.
 const CONSOLE: &str = "console.log";
@@ -134,8 +136,14 @@ impl Attempt<'_> {
         let pinned = match &work.kselftest_rev {
             Some(rev) => {
                 log.note(&format!("selftests of {rev}")).context("log")?;
-                Some(source::pinned(&machine.dirs, &machine.client, work, rev, until).await?)
+                let of = (work.tree.as_str(), rev.as_str());
+                Some(source::pinned(&machine.dirs, &machine.client, of, until).await?)
             }
+            None => None,
+        };
+        let fstests = match self.fstests(kbuild, work, log, until).await? {
+            Some(Step::Done(archive)) => Some(archive),
+            Some(Step::Failed(line)) => return Ok(self.failed("source", line)),
             None => None,
         };
         let mut done = self.kernel(kbuild, work, &source, log, until).await?;
@@ -143,7 +151,26 @@ impl Attempt<'_> {
             let scratch = &self.scratch;
             kselftest::add_pinned(kbuild, work, source, scratch, built, log, until).await?;
         }
+        if let (Outcome::Built(built), Some(archive)) = (&mut done, fstests) {
+            fstests::add(built, archive);
+        }
         Ok(done)
+    }
+
+    /// The fstests that goes with the kernel, if one does.
+    async fn fstests(
+        &self,
+        kbuild: &Kbuild,
+        work: &BuildWork,
+        log: &mut BuildLog,
+        until: &Until,
+    ) -> Result<Option<Step<GuestArchive>>, InfraError> {
+        let Some(pinned) = &work.fstests else {
+            return Ok(None);
+        };
+        let here = (&self.machine.dirs, &self.machine.client);
+        let made = fstests::archive(kbuild, here, pinned, &self.scratch, log, until).await?;
+        Ok(Some(made))
     }
 
     /// The kernel, unpacked or built.

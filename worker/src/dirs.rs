@@ -21,6 +21,8 @@ pub const DISK_FULL: u64 = 64 << 20;
 const OBJECT_DIRS_KEPT: usize = 6;
 /// Kernel images kept, most recently used first.
 const IMAGES_KEPT: usize = 64;
+/// Revisions of fstests kept, most recently used first.
+const FSTESTS_KEPT: usize = 4;
 
 /// The layout of a worker's directory.
 #[derive(Debug, Clone)]
@@ -56,7 +58,7 @@ impl Dirs {
         }
         let dirs = Dirs { root };
         for name in [
-            "trees", "src", "build", "ccache", "images", "spool", "scratch",
+            "trees", "src", "build", "ccache", "fstests", "images", "spool", "scratch",
         ] {
             fs::create_dir_all(dirs.root.join(name)).context(say("cannot fill it"))?;
         }
@@ -95,6 +97,10 @@ impl Dirs {
     /// Checked-out source of the revision whose selftests every candidate of a tree gets.
     pub fn pinned(&self, tree: &str) -> PathBuf {
         self.root.join("selftests").join(tree)
+    }
+    /// What was built of fstests, by its revision.
+    pub fn fstests(&self) -> PathBuf {
+        self.root.join("fstests")
     }
     /// Object directories of one tree, configuration and toolchain.
     pub fn objects(&self, key: &str) -> PathBuf {
@@ -138,12 +144,14 @@ impl Dirs {
     pub fn prune(&self) {
         keep_newest(&self.root.join("build"), OBJECT_DIRS_KEPT);
         keep_newest(&self.images(), IMAGES_KEPT);
+        keep_newest(&self.fstests(), FSTESTS_KEPT);
     }
 
     /// Throws away every object directory and image: the disk is nearly full.
     pub fn prune_all(&self) {
         keep_newest(&self.root.join("build"), 0);
         keep_newest(&self.images(), 0);
+        keep_newest(&self.fstests(), 0);
     }
 
     fn sweep_scratch(&self) {

@@ -22,7 +22,7 @@ use crate::dirs::{DISK_FULL, Dirs, DirtyMark, remove_dir, sandbox_dir};
 use crate::error::{Context, InfraError};
 use crate::process::{Until, output, run_logged, signal_of};
 use crate::sandbox::{Sandbox, Spec};
-use crate::{compiled, kconfig, kselftest, signature, untrusted};
+use crate::{compiled, installed, kconfig, kselftest, signature, untrusted};
 
 /// Part of the key of object directories: raise it when the recipe changes.
 const RECIPE: &str = "1";
@@ -186,6 +186,11 @@ impl Kbuild {
             self.dirs.ccache(tree),
             scratch.join(STATS),
         ]
+    }
+
+    /// Processors of this machine.
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs
     }
 
     /// What every `make` is told.
@@ -447,7 +452,7 @@ impl Build<'_> {
         let signature = match signature::of_vmlinux(vmlinux) {
             // The selftests are tested too.
             Ok(kernel) => match &archives[..] {
-                [tests, ..] => kselftest::signature(&kernel, tests),
+                [tests, ..] => installed::signature(&kernel, tests),
                 [] => kernel,
             },
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {

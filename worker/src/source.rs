@@ -6,7 +6,7 @@
 //! not know how a kernel is built. Nothing of the tree is executed here.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::client::Client;
 use crate::dirs::{Dirs, DirtyMark};
@@ -32,19 +32,9 @@ pub async fn prepare(
     until: &Until,
 ) -> Result<Source, InfraError> {
     check_names(work)?;
-    let mirror = dirs.mirror(&work.tree);
     let tree = dirs.source(&work.tree);
     fs::create_dir_all(&tree).context("cannot make the source directory")?;
-    let git = Git::new(&mirror, &tree, client.token());
-    if !mirror.join("HEAD").exists() {
-        crate::dirs::remove_dir(&mirror)?;
-        git.run(&["init", "--quiet"], until).await?;
-    }
-    // We hold the directory's lock: these belong to nobody.
-    for stale in ["index.lock", "HEAD.lock", "shallow.lock"] {
-        let _absent = fs::remove_file(mirror.join(stale));
-    }
-    fetch(&git, &client.git_url(&work.tree), &work.rev, until).await?;
+    let git = mirrored(dirs, client, (&work.tree, &work.rev), &tree, until).await?;
     let commit = match apply(&git, dirs, work, until).await? {
         Ok(commit) => commit,
         Err(why) => return Ok(Source::Unpatchable(why)),
@@ -53,24 +43,23 @@ pub async fn prepare(
     Ok(Source::Ready(tree))
 }
 
-/// Checks a revision out for its selftests alone; it stays until another one is asked for.
+/// Checks a revision out for its tests alone; it stays until another one is asked for.
 pub async fn pinned(
     dirs: &Dirs,
     client: &Client,
-    work: &BuildWork,
-    rev: &str,
+    (tree, rev): (&str, &str),
     until: &Until,
 ) -> Result<PathBuf, InfraError> {
+    check_tree(tree)?;
     check_id(rev)?;
-    let dir = dirs.pinned(&work.tree);
+    let dir = dirs.pinned(tree);
     let (source, whole) = (dir.join("source"), dir.join("whole"));
     if fs::read_to_string(&whole).is_ok_and(|there| there == rev) {
         return Ok(source);
     }
     crate::dirs::remove_dir(&dir)?;
     fs::create_dir_all(&source).context("cannot make the directory of the selftests' source")?;
-    let git = Git::new(&dirs.mirror(&work.tree), &source, client.token());
-    fetch(&git, &client.git_url(&work.tree), rev, until).await?;
+    let git = mirrored(dirs, client, (tree, rev), &source, until).await?;
     let git = git.with_index(&dir.join("index"));
     git.run(&["read-tree", rev], until).await?;
     git.run(&["checkout-index", "--all", "--force", "--quiet"], until)
@@ -79,24 +68,50 @@ pub async fn pinned(
     Ok(source)
 }
 
+/// The mirror of a tree with a revision in it, and `source` as its work tree.
+async fn mirrored(
+    dirs: &Dirs,
+    client: &Client,
+    (tree, rev): (&str, &str),
+    source: &Path,
+    until: &Until,
+) -> Result<Git, InfraError> {
+    let mirror = dirs.mirror(tree);
+    let git = Git::new(&mirror, source, client.token());
+    if !mirror.join("HEAD").exists() {
+        crate::dirs::remove_dir(&mirror)?;
+        git.run(&["init", "--quiet"], until).await?;
+    }
+    // We hold the directory's lock: these belong to nobody.
+    for stale in ["index.lock", "HEAD.lock", "shallow.lock"] {
+        let _absent = fs::remove_file(mirror.join(stale));
+    }
+    fetch(&git, &client.git_url(tree), rev, until).await?;
+    Ok(git)
+}
+
 /// The server checks these too; here they become paths and arguments.
 fn check_names(work: &BuildWork) -> Result<(), InfraError> {
-    let name_ok = !work.tree.is_empty()
-        && work.tree.len() <= 63
-        && !work.tree.starts_with(['.', '-'])
-        && work
-            .tree
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+    check_tree(&work.tree)?;
+    check_id(&work.rev)
+}
+
+fn check_tree(name: &str) -> Result<(), InfraError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    let name_ok = !name.is_empty()
+        && name.len() <= 63
+        && !name.starts_with(['.', '-'])
+        && name.bytes().all(plain);
     match name_ok {
-        true => check_id(&work.rev),
+        true => Ok(()),
         false => Err(InfraError::Failed(
             "the server sent an impossible tree name".to_owned(),
         )),
     }
 }
 
-fn check_id(rev: &str) -> Result<(), InfraError> {
+/// Refuses what is no full commit id.
+pub(crate) fn check_id(rev: &str) -> Result<(), InfraError> {
     match matches!(rev.len(), 40 | 64) && rev.bytes().all(|b| b.is_ascii_hexdigit()) {
         true => Ok(()),
         false => Err(InfraError::Failed(
@@ -239,6 +254,7 @@ mod tests {
             packaged: None,
             kselftest: vec![],
             kselftest_rev: None,
+            fstests: None,
             deadline_s: 1,
         };
         let id = "0123456789012345678901234567890123456789";

@@ -61,6 +61,7 @@ fn work(cases: &[Own], image: &[u8]) -> TestWork {
             timeout_s: 5,
             since: None,
             until: None,
+                excluded: Vec::new(),
             patterns: Patterns {
                 fails_when: fails.map(str::to_owned),
                 passes_when: passes.map(str::to_owned),
@@ -69,6 +70,7 @@ fn work(cases: &[Own], image: &[u8]) -> TestWork {
     }
     let spec = SuiteSpec {
         kselftest: Vec::new(),
+        deadline_s: None,
         name: "custom".to_owned(),
         about: String::new(),
         memory_mib: 512,

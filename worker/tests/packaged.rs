@@ -109,6 +109,7 @@ async fn unpacked_in(
         packaged: Some(packaged.clone()),
         kselftest: vec![],
         kselftest_rev: None,
+        fstests: None,
         deadline_s: 60,
     };
     let step = unpack(

@@ -132,6 +132,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
         tools: Vec::new(),
         sources: Vec::new(),
         kselftest: Vec::new(),
+        deadline_s: None,
         config: Vec::new(),
         cmdline: cmdline.to_owned(),
         case: cases
@@ -143,6 +144,7 @@ fn suite(cases: &[(&str, &str)], cmdline: &str) -> SuiteBundle {
                 timeout_s: 60,
                 since: None,
                 until: None,
+                excluded: Vec::new(),
                 patterns: Patterns::default(),
             })
             .collect(),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::auth::Caller;
-use super::{config, ranges, suite, trees};
+use super::{config, fstests, ranges, suite, trees};
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
@@ -197,6 +197,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let digest = digest(&new)?;
     new.first_parent |= new.merge_first;
     let of_tree = config::complete(&mut new, &tree)?;
+    fstests::complete(app, &mut new).await?;
     let suite = suite::check(app, &new)?;
     check_numbers(&new)?;
     new.selftests_from = suite::selftests(app, &new, tree.id, &suite.0).await?;

@@ -3,6 +3,7 @@
 
 mod auth;
 mod config;
+mod fstests;
 mod histories;
 pub(crate) mod jobs;
 mod leases;

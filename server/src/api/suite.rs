@@ -26,6 +26,11 @@ pub(super) fn check(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragmen
             AppError::bad("unknown-suite", "/suite", why)
         })?,
     };
+    let suite = match &new.fstests {
+        Some(fstests) => crate::fstests::suite(&suite, &new.cases, &fstests.exclude)
+            .map_err(AppError::Internal)?,
+        None => suite,
+    };
     known_cases(&suite, &new.cases, "cases")?;
     if let Signal::Cases { cases } = &new.signal {
         known_cases(&suite, cases, "signal/cases")?;

@@ -97,7 +97,8 @@ pub async fn fetch_failed(conn: &mut PgConnection, name: &str, why: &str) -> sql
 /// Number of jobs on a tree.
 pub async fn job_count(conn: &mut PgConnection, name: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "SELECT count(*) FROM job JOIN tree ON tree.id = job.tree_id WHERE tree.name = $1",
+        "SELECT count(*) FROM job JOIN tree ON tree.id = job.tree_id
+          WHERE tree.name = $1 OR job.request -> 'fstests' ->> 'tree' = $1",
     )
     .bind(name)
     .fetch_one(conn)

@@ -60,6 +60,41 @@ impl Repos {
         .await
     }
 
+    /// The plain files of folders of a commit, given by its full id: path, and the beginning of the
+    /// content of at most `bytes`. A folder that is not there has none.
+    pub async fn heads(
+        &self,
+        name: &str,
+        rev: &str,
+        folders: &[String],
+        bytes: usize,
+    ) -> Result<Vec<(String, String)>, RepoError> {
+        let (id, folders) = (full_id(rev)?.to_owned(), folders.to_vec());
+        read(self.mirror(name)?, move |repo| {
+            let tree = repo.find_commit(git2::Oid::from_str(&id)?)?.tree()?;
+            let mut heads = Vec::new();
+            for folder in folders {
+                let Ok(entry) = tree.get_path(std::path::Path::new(&folder)) else {
+                    continue;
+                };
+                let Ok(inside) = repo.find_tree(entry.id()) else {
+                    continue;
+                };
+                for entry in &inside {
+                    let plain = matches!(entry.filemode(), 0o100_644 | 0o100_755);
+                    if let (true, Ok(file)) = (plain, entry.name()) {
+                        let blob = repo.find_blob(entry.id())?;
+                        let head = &blob.content()[..blob.size().min(bytes)];
+                        let text = String::from_utf8_lossy(head).into_owned();
+                        heads.push((format!("{folder}/{file}"), text));
+                    }
+                }
+            }
+            Ok(heads)
+        })
+        .await
+    }
+
     /// Facts about a commit, given by its full id.
     pub async fn commit(&self, name: &str, rev: &str) -> Result<CommitInfo, RepoError> {
         let path = self.mirror(name)?;

@@ -2,6 +2,7 @@
 //!
 //! Owns what an attempt needs and when it is the same as another. Must not know why it is wanted.
 
+use firstbad_api::fstests::Pinned;
 use firstbad_api::job::Word;
 use firstbad_api::lease::{BuildWork, Packaged, TestWork, VmShape, Work};
 use firstbad_api::limits;
@@ -106,9 +107,11 @@ impl Queue<'_> {
             },
         };
         let job = &self.picture.job;
+        let fstests = job.request.fstests.as_ref();
         let tests = Selftests {
             targets: &job.suite.spec.kselftest,
             from: from.as_deref(),
+            fstests: fstests.map(|f| f.rev.as_str()),
         };
         let work = Work::Build(BuildWork {
             tree: job.tree.clone(),
@@ -118,6 +121,10 @@ impl Queue<'_> {
             packaged: packaged.clone(),
             kselftest: job.suite.spec.kselftest.clone(),
             kselftest_rev: from.clone(),
+            fstests: fstests.map(|f| Pinned {
+                tree: f.tree.clone(),
+                rev: f.rev.clone(),
+            }),
             deadline_s: limits::BUILD_DEADLINE_S,
         });
         let new = NewAttempt {
@@ -194,6 +201,7 @@ impl Queue<'_> {
             qemu_version: qemu,
             seed,
         };
+        let deadline_s = job.suite.spec.deadline_s.unwrap_or(limits::TEST_DEADLINE_S);
         let work = Work::Test(TestWork {
             image_sha256: image_sha256.to_owned(),
             archives: archives.to_vec(),
@@ -201,7 +209,7 @@ impl Queue<'_> {
             cases: request.cases.clone(),
             shape,
             seed,
-            deadline_s: limits::TEST_DEADLINE_S,
+            deadline_s,
         });
         let new = NewAttempt {
             kind: "test",
@@ -215,7 +223,7 @@ impl Queue<'_> {
             suite: Some(&job.suite.spec.name),
             seed: Some(i64::from_ne_bytes(seed.to_ne_bytes())),
             work: &work,
-            deadline_s: i32::try_from(limits::TEST_DEADLINE_S + limits::BOOT_DEADLINE_S)?,
+            deadline_s: i32::try_from(deadline_s + limits::BOOT_DEADLINE_S)?,
             needs_toolchain: None,
             needs_toolset: Some(toolset),
             needs_qemu: Some(qemu),

@@ -206,6 +206,13 @@ impl<'a> JobPage<'a> {
         if let Some(from) = &request.selftests_from {
             facts.push(fact("Selftests", format!("of {from} for every candidate")));
         }
+        if let Some(fstests) = &request.fstests {
+            let what = format!("{} of the tree {}", fstests.rev, fstests.tree);
+            facts.push(fact("fstests", what));
+            if !fstests.exclude.is_empty() {
+                facts.push(fact("Left out", fstests.exclude.join(", ")));
+            }
+        }
         if !request.fixups.is_empty() {
             facts.push(fact(
                 "Fix-ups",

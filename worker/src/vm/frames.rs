@@ -163,6 +163,7 @@ mod tests {
             script: String::new(),
             timeout_s: 1,
             versions: Default::default(),
+            excluded: Vec::new(),
             patterns: Default::default(),
         };
         Frames::new(NONCE, &["one", "two"].map(case))

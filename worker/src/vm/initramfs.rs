@@ -227,6 +227,7 @@ fn plan(work: &TestWork, nonce: &str) -> Result<GuestPlan, InfraError> {
                 script: suite_path(&c.script)?,
                 timeout_s: c.timeout_s,
                 versions: c.versions(),
+                excluded: c.excluded.clone(),
                 patterns: c.patterns.clone(),
             })
         })

@@ -45,6 +45,7 @@ pub use initramfs::Part;
 use initramfs::{Bases, Initramfs};
 use machine::Times;
 use patterns::Patterns;
+pub use tools::programs_digest;
 pub use replay::{Recorded, gdb_socket, replay};
 
 /// Time for the boot that proves or refutes KVM, seconds.

@@ -147,6 +147,7 @@ mod tests {
             script: "/suite/a.sh".to_owned(),
             timeout_s: 1,
             versions: Default::default(),
+            excluded: Vec::new(),
             patterns: Wanted {
                 fails_when: fails.map(str::to_owned),
                 passes_when: passes.map(str::to_owned),

@@ -14,18 +14,162 @@ use crate::error::{Context, InfraError};
 
 /// The programs whose versions make up the toolset of a worker.
 pub const USUAL: &[&str] = &[
+    "/lib/x86_64-linux-gnu/libacl.so.1",
+    "/lib/x86_64-linux-gnu/libaio.so.1",
+    "/lib/x86_64-linux-gnu/libattr.so.1",
+    "/lib/x86_64-linux-gnu/libbtrfsutil.so.1",
+    "/lib/x86_64-linux-gnu/libcap.so.2",
+    "/lib/x86_64-linux-gnu/libgcc_s.so.1",
+    "/lib/x86_64-linux-gnu/libhandle.so.1",
+    "/lib/x86_64-linux-gnu/liburing.so.2",
+    "/lib/x86_64-linux-gnu/libuuid.so.1",
+    "attr",
+    "b2sum",
+    "base64",
+    "basename",
+    "bash",
+    "bc",
+    "blkdiscard",
+    "blkid",
+    "blockdev",
     "btrfs",
+    "btrfs-convert",
+    "btrfs-image",
+    "btrfs-map-logical",
+    "btrfstune",
     "busybox",
+    "capsh",
+    "cat",
+    "chacl",
+    "chattr",
+    "chgrp",
+    "chmod",
+    "chown",
+    "cksum",
+    "cmp",
+    "comm",
+    "cp",
     "crun",
+    "cut",
+    "date",
+    "dd",
+    "debugfs",
+    "df",
+    "diff",
+    "dirname",
+    "dmesg",
     "dmsetup",
+    "du",
+    "dumpe2fs",
+    "e2fsck",
+    "env",
+    "expand",
+    "expr",
+    "fallocate",
+    "filefrag",
+    "find",
+    "findmnt",
+    "flock",
+    "fold",
+    "free",
+    "fsfreeze",
+    "fstrim",
+    "gawk",
+    "getcap",
+    "getfacl",
+    "getfattr",
+    "getopt",
+    "grep",
+    "gzip",
+    "head",
+    "hexdump",
+    "hostname",
+    "id",
+    "install",
+    "ionice",
+    "join",
+    "killall",
+    "link",
+    "ln",
+    "losetup",
+    "ls",
+    "lsattr",
+    "md5sum",
+    "mkdir",
+    "mkfifo",
+    "mkfs",
     "mkfs.btrfs",
     "mkfs.ext4",
+    "mknod",
+    "mkswap",
+    "mktemp",
+    "mount",
+    "mountpoint",
+    "mv",
+    "nl",
+    "nproc",
+    "od",
+    "paste",
+    "perl",
+    "pgrep",
+    "pkill",
+    "printf",
+    "ps",
+    "pwd",
+    "readlink",
+    "realpath",
+    "renice",
+    "resize2fs",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "setcap",
+    "setfacl",
+    "setfattr",
     "setpriv",
+    "sha1sum",
+    "sha256sum",
+    "shuf",
+    "sleep",
+    "sort",
+    "split",
+    "stat",
+    "stdbuf",
+    "stty",
+    "sum",
+    "swapoff",
+    "swapon",
+    "sync",
+    "sysctl",
+    "tac",
+    "tail",
+    "tar",
+    "taskset",
+    "tee",
+    "test",
+    "timeout",
+    "touch",
+    "tr",
+    "truncate",
+    "tune2fs",
+    "umount",
+    "uname",
+    "uniq",
+    "unlink",
+    "unshare",
+    "uuidgen",
+    "wc",
+    "wipefs",
+    "xargs",
+    "xfs_freeze",
+    "xfs_io",
+    "yes",
 ];
 /// Loaded by glibc at run time for `pthread_cancel`, so that `ldd` does not show it.
 const HIDDEN: &str = "libgcc_s.so.1";
 /// Tools one suite may name.
-const COUNT_MAX: usize = 64;
+const COUNT_MAX: usize = 256;
 
 /// A shared library that a suite names by its absolute path, because it is
 /// loaded at run time; nothing but the system's own libraries.
@@ -81,38 +225,45 @@ pub fn closure(names: &[String]) -> Result<BTreeMap<String, PathBuf>, InfraError
         )));
     }
     let mut files = BTreeMap::new();
+    let mut programs = Vec::new();
     for name in names {
         if name.starts_with('/') {
             files.insert(name.clone(), library(name)?);
             continue;
         }
         let program = find(name)?;
-        for library in libraries(&program)? {
-            files.insert(library.to_string_lossy().into_owned(), library);
-        }
+        programs.push(program.clone());
         files.insert(format!("/bin/{name}"), program);
+    }
+    for library in libraries(&programs)? {
+        files.insert(library.to_string_lossy().into_owned(), library);
     }
     Ok(files)
 }
 
-/// The shared libraries of a program, loader included; none for a static one or a script.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>, InfraError> {
+/// The shared libraries of programs, loader included; none for static ones and scripts.
+fn libraries(programs: &[PathBuf]) -> Result<Vec<PathBuf>, InfraError> {
+    if programs.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Its exit code says that one of them is no dynamic program.
     let out = Command::new("ldd")
         .arg("--")
-        .arg(program)
+        .args(programs)
         .env("LC_ALL", "C")
         .output()
         .context("cannot run ldd")?;
-    if !out.status.success() {
-        return Ok(Vec::new());
-    }
     let text = String::from_utf8_lossy(&out.stdout);
     let mut found = Vec::new();
+    let mut program = programs[0].to_string_lossy();
     for line in text.lines() {
+        if let Some(next) = line.strip_suffix(':').filter(|l| l.starts_with('/')) {
+            program = next.into();
+            continue;
+        }
         if line.contains("not found") {
             return Err(InfraError::Failed(format!(
-                "the host program {} lacks a library: {}",
-                program.display(),
+                "the host program {program} lacks a library: {}",
                 line.trim()
             )));
         }
@@ -144,15 +295,26 @@ pub fn digest(own: &[PathBuf]) -> Result<String, InfraError> {
     for path in own {
         add(&mut hash, &file_name(path), path)?;
     }
+    hash.update(programs_digest()?);
+    Ok(hex::encode(hash.finalize()))
+}
+
+/// The same over the host's own programs.
+pub fn programs_digest() -> Result<String, InfraError> {
+    let mut hash = Sha256::new();
+    let mut there = Vec::new();
     for name in USUAL {
-        match find(name) {
-            Ok(_) => {
-                for (inside, host) in closure(&[(*name).to_owned()])? {
-                    add(&mut hash, &inside, &host)?;
-                }
-            }
-            Err(_) => hash.update(format!("{name} absent\n")),
+        let found = match name.starts_with('/') {
+            true => library(name).is_ok(),
+            false => find(name).is_ok(),
+        };
+        match found {
+            true => there.push((*name).to_owned()),
+            false => hash.update(format!("{name} absent\n")),
         }
+    }
+    for (inside, host) in closure(&there)? {
+        add(&mut hash, &inside, &host)?;
     }
     add_compiler(&mut hash)?;
     Ok(hex::encode(hash.finalize()))

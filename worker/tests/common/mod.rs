@@ -52,6 +52,7 @@ pub fn work(rev: &str, fragment: &str) -> BuildWork {
         packaged: None,
         kselftest: vec![],
         kselftest_rev: None,
+        fstests: None,
         deadline_s: 60,
     }
 }
