@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use firstbad_api::artefact::{FSTESTS, KSELFTEST};
-use firstbad_api::limits::TEST_DEADLINE_S;
 use firstbad_api::lease::{RunMode, TestWork, VmShape};
+use firstbad_api::limits::TEST_DEADLINE_S;
 use firstbad_api::observation::{
     BootOutcome, CaseResult, CaseStatus, GuestArchive, Metric, RunEnd, TestObservation,
 };
@@ -120,11 +120,12 @@ fn work(
 }
 
 /// What the guest gets besides the suite: names as artefacts, files.
-async fn archives(
-    args: &RunSuiteArgs,
-    dir: &Path,
-) -> Result<Vec<(&'static str, PathBuf)>, Fail> {
-    let mut archives: Vec<_> = args.kselftest.iter().map(|p| (KSELFTEST, p.clone())).collect();
+async fn archives(args: &RunSuiteArgs, dir: &Path) -> Result<Vec<(&'static str, PathBuf)>, Fail> {
+    let mut archives: Vec<_> = args
+        .kselftest
+        .iter()
+        .map(|p| (KSELFTEST, p.clone()))
+        .collect();
     let Some(path) = &args.fstests else {
         return Ok(archives);
     };
@@ -136,7 +137,10 @@ async fn archives(
     let sandbox = Sandbox::new().map_err(ours)?;
     let checkout = std::fs::canonicalize(path)
         .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", path.display())))?;
-    match fstests::of_checkout(&sandbox, &checkout, dir).await.map_err(ours)? {
+    match fstests::of_checkout(&sandbox, &checkout, dir)
+        .await
+        .map_err(ours)?
+    {
         Step::Done(archive) => archives.push((FSTESTS, dir.join(archive.name))),
         Step::Failed(line) => return Err(Fail::Data(text::line(&line))),
     }
@@ -181,7 +185,9 @@ fn suite(args: &RunSuiteArgs) -> Result<(SuiteBundle, String), Fail> {
         return Ok((of_fstests(args, suite)?, name.to_owned()));
     }
     if args.fstests.is_some() {
-        return Err(Fail::Usage(format!("--fstests: the suite {name} has no use for it")));
+        return Err(Fail::Usage(format!(
+            "--fstests: the suite {name} has no use for it"
+        )));
     }
     Ok((suite.clone(), name.to_owned()))
 }

@@ -99,7 +99,8 @@ impl Tests {
             chosen.extend(found);
         }
         if chosen.is_empty() {
-            let why = "cases: name at least one test, such as generic/001, or a group, such as quick";
+            let why =
+                "cases: name at least one test, such as generic/001, or a group, such as quick";
             return Err(refused("/cases", why));
         }
         if chosen.len() > FSTESTS_CASES {
@@ -252,4 +253,103 @@ fn with(
     spec.case = tests.iter().map(case).collect();
     spec.deadline_s = Some(TEST_DEADLINE_S + FSTESTS_CASE_S * tests.len() as u64);
     suites::sealed(spec, shipped.files.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suites::Suites;
+
+    fn tests() -> Tests {
+        let file = |path: &str, groups: &str| {
+            let text = format!("#! /bin/bash\n_begin_fstest {groups}\n_begin_fstest no\n");
+            (path.to_owned(), text)
+        };
+        Tests::read([
+            file("btrfs/001", "auto quick"),
+            file("generic/1000", "auto"),
+            file("generic/999", "auto quick"),
+            file("generic/01", "auto"),
+            file("ext4/001", "auto"),
+            file("generic/001.out", "auto"),
+            (
+                "generic/002".to_owned(),
+                "echo _begin_fstest auto\n".to_owned(),
+            ),
+        ])
+    }
+
+    #[test]
+    fn tests_are_in_the_order_of_their_folders_and_numbers() {
+        let words =
+            |list: &[&str]| -> Vec<String> { list.iter().map(|w| (*w).to_owned()).collect() };
+        let select =
+            |cases: &[&str], groups: &[&str]| tests().select(&words(cases), &words(groups));
+        let auto = ["generic/999", "generic/1000", "btrfs/001"];
+        assert_eq!(select(&[], &["auto"]).unwrap(), auto);
+        assert_eq!(
+            select(&["generic/999", "btrfs/001"], &["quick"]).unwrap(),
+            ["generic/999", "btrfs/001"]
+        );
+        for (cases, groups, pointer) in [
+            (&[][..], &["no"][..], "/fstests/groups/0"),
+            (&["generic/999", "generic/002"], &[], "/cases/1"),
+            (&["ext4/001"], &[], "/cases/0"),
+            (&[], &[], "/cases"),
+        ] {
+            assert_eq!(select(cases, groups).unwrap_err().pointer, pointer);
+        }
+    }
+
+    #[test]
+    fn exclusions_name_the_kernels_they_are_for() {
+        let list = |text: &str| List::parse(text);
+        let whole = "[[excluded]]\ntest = \"generic/475\"\nsince = \"6.18\"\nuntil = \"6.19\"\n\
+                     why = \"its sound kernels fail too\"\n\
+                     [[excluded]]\ntest = \"generic/475\"\nuntil = \"5.4\"\nwhy = \"old\"\n";
+        let shipped = Suites::load().unwrap().get(SUITE).unwrap().0.clone();
+        let names = ["generic/475", "btrfs/001"].map(str::to_owned);
+        let with = with(&shipped, &names, &names[1..], &list(whole).unwrap()).unwrap();
+        let [first, second] = &with.spec.case[..] else {
+            panic!("{:?}", with.spec.case);
+        };
+        let holds = |case: &CaseSpec, on: &str| case.excluded.iter().any(|e| e.holds(on));
+        for (kernel, excluded) in [
+            ("5.4.9", true),
+            ("6.12.1", false),
+            ("6.19.3", true),
+            ("7.0", false),
+        ] {
+            assert_eq!(holds(first, kernel), excluded, "{kernel}");
+            assert!(holds(second, kernel));
+        }
+        // It is another suite, and so another test.
+        let plain = suite(&shipped, &names, &[]).unwrap();
+        assert_ne!(plain.digest, with.digest);
+        assert_ne!(
+            plain.digest,
+            suite(&shipped, &names[..1], &[]).unwrap().digest
+        );
+        for (wrong, why) in [
+            (
+                "[[excluded]]\ntest = \"generic\"\nwhy = \"x\"\n",
+                "no test is named so",
+            ),
+            (
+                "[[excluded]]\ntest = \"generic/001\"\nwhy = \" \"\n",
+                "why is empty",
+            ),
+            (
+                "[[excluded]]\ntest = \"generic/001\"\nwhy = \"x\"\nsince = \"7\"\n",
+                "is no version",
+            ),
+            (
+                "[[excluded]]\ntest = \"generic/001\"\nwhy = \"x\"\nsince = \"7.2\"\nuntil = \"7.1\"\n",
+                "since is later",
+            ),
+        ] {
+            let said = list(wrong).unwrap_err();
+            assert!(said.contains(why) && said.contains(EXCLUDED), "{said}");
+        }
+    }
 }

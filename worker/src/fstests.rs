@@ -68,14 +68,14 @@ pub async fn archive(
             .context("log")?;
         fs::write(&to, &bytes).context("cannot write the archive of fstests")?;
         // The time stamp says when it was last of use.
-        let _best_effort =
-            fs::File::open(&kept).and_then(|f| f.set_modified(SystemTime::now()));
+        let _best_effort = fs::File::open(&kept).and_then(|f| f.set_modified(SystemTime::now()));
         return Ok(Step::Done(GuestArchive {
             name: FSTESTS.to_owned(),
             sha256: hex::encode(Sha256::digest(&bytes)),
         }));
     }
-    log.note(&format!("fstests {}", pinned.rev)).context("log")?;
+    log.note(&format!("fstests {}", pinned.rev))
+        .context("log")?;
     let source = source::pinned(dirs, client, (&pinned.tree, &pinned.rev), until).await?;
     let built = build(kbuild, &pinned.tree, &source, scratch, log, until).await?;
     if let Step::Done(_) = &built {

@@ -61,7 +61,7 @@ fn work(cases: &[Own], image: &[u8]) -> TestWork {
             timeout_s: 5,
             since: None,
             until: None,
-                excluded: Vec::new(),
+            excluded: Vec::new(),
             patterns: Patterns {
                 fails_when: fails.map(str::to_owned),
                 passes_when: passes.map(str::to_owned),

@@ -57,8 +57,7 @@ pub(super) async fn complete(app: &App, new: &mut NewJob) -> Result<(), AppError
         );
         return Err(AppError::bad("no-tests", "/fstests/rev", why));
     }
-    let refused =
-        |r: crate::fstests::Refused| AppError::bad("bad-tests", &r.pointer, r.why);
+    let refused = |r: crate::fstests::Refused| AppError::bad("bad-tests", &r.pointer, r.why);
     new.cases = tests.select(&new.cases, &asked.groups).map_err(refused)?;
     tests
         .check_excluded(&asked.exclude, &new.cases)

@@ -34,12 +34,20 @@ for disk in "$TEST_DEV" $SCRATCH_DEV_POOL "$LOGWRITES_DEV"; do blkdiscard -q "$d
 mkfs.btrfs -q -f "$TEST_DEV" >$out 2>&1 || { cat $out; exit 1; }
 
 # A long test says nothing: that is no machine that hangs.
-while sleep 5; do echo "fstests: $test is running" >/dev/console; done &
+(
+    trap 'kill $!; exit' TERM
+    while :; do
+        sleep 5 &
+        wait $!
+        echo "fstests: $test is running" >/dev/console
+    done
+) &
 alive=$!
 cd /fstests || exit 126
 bash ./check "$test" >$out 2>&1
 code=$?
 kill $alive
+wait $alive
 for at in "$SCRATCH_MNT" "$TEST_DIR"; do
     if grep -q " $at " /proc/mounts; then umount "$at"; fi
 done

@@ -45,8 +45,8 @@ pub use initramfs::Part;
 use initramfs::{Bases, Initramfs};
 use machine::Times;
 use patterns::Patterns;
-pub use tools::programs_digest;
 pub use replay::{Recorded, gdb_socket, replay};
+pub use tools::programs_digest;
 
 /// Time for the boot that proves or refutes KVM, seconds.
 const PROOF_S: u64 = 60;
