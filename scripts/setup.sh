@@ -16,6 +16,9 @@ PACKAGES=(
     busybox-static btrfs-progs dmsetup e2fsprogs crun
     # the pages in a browser, and what looks at their accessibility
     chromium chromium-driver python3-pip
+    # what builds fstests, and what its tests run besides
+    automake libtool libacl1-dev libaio-dev libbtrfsutil-dev liburing-dev uuid-dev xfslibs-dev
+    acl attr gawk libcap2-bin xfsprogs
 )
 
 missing() {

@@ -41,6 +41,7 @@ impl Forecast {
                 let tests = Selftests {
                     targets: &checked.suite.spec.kselftest,
                     from: None,
+                    fstests: request.fstests.as_ref().map(|f| f.rev.as_str()),
                 };
                 let identity = |tree_oid: &str| {
                     let (fixups, config) = (&request.fixups, &checked.config);

@@ -82,13 +82,11 @@ pub const USUAL: &[&str] = &[
     "grep",
     "gzip",
     "head",
-    "hexdump",
     "hostname",
     "id",
     "install",
     "ionice",
     "join",
-    "killall",
     "link",
     "ln",
     "losetup",
@@ -392,6 +390,26 @@ mod tests {
             let error = closure(&[path.to_owned()]).unwrap_err().to_string();
             assert!(error.contains("not a library of the system"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_the_suites_name_is_part_of_the_toolset() {
+        let suites = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites");
+        let below = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut named = 0;
+        for area in below(suites) {
+            for suite in below(area.path()) {
+                let Ok(text) = std::fs::read_to_string(suite.path().join("suite.toml")) else {
+                    continue;
+                };
+                let spec: firstbad_api::suite::SuiteSpec = toml::from_str(&text).unwrap();
+                for tool in &spec.tools {
+                    assert!(USUAL.contains(&tool.as_str()), "{}: {tool}", spec.name);
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 100, "{named}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use firstbad_api::lease::RunMode;
 use firstbad_api::observation::{BootOutcome, CaseStatus, RunEnd, TestObservation};
-use firstbad_api::suite::{FileKind, SuiteBundle, SuiteFile};
+use firstbad_api::suite::{Excluded, FileKind, SuiteBundle, SuiteFile};
 use firstbad_worker::vm::Archive;
 
 use super::{Lab, bundle};
@@ -114,6 +114,86 @@ async fn selftests_are_run_and_what_is_not_there_is_skipped() {
         seen.run.initramfs_sha256,
         none.observation.run.initramfs_sha256
     );
+}
+
+/// `fake` stands for fstests: its check runs the test itself, which ends as check would end.
+#[tokio::test]
+async fn tests_of_fstests_end_as_check_says() {
+    use CaseStatus::{Broken, Fail, Pass, Skip};
+    let mut lab = Lab::new().await;
+    let mut fake = Archive::default();
+    fake.file("/fstests/check", 0o755, b"#!/bin/bash\n. tests/$1\n".into());
+    let mut suite = shipped("btrfs/fstests");
+    let pattern = suite.spec.case.remove(0);
+    let whole = "echo 'Passed all 1 tests'; exit 0";
+    for (test, script, status, said) in [
+        (
+            "generic/001",
+            "echo \"$1  1s\"; echo \"Ran: $1\"",
+            Pass,
+            "1s",
+        ),
+        (
+            "generic/002",
+            "mkdir -p $RESULT_BASE/generic; echo 'needs a tape' >$RESULT_BASE/$1.notrun",
+            Skip,
+            "was not run: needs a tape",
+        ),
+        (
+            "generic/003",
+            "printf '%s\\n' FSTYP \"$1 - output mismatch\" '+got' \"Ran: $1\" \"Failures: $1\"; exit 1",
+            Fail,
+            "generic/003 - output mismatch\n+got\n",
+        ),
+        (
+            "generic/004",
+            "echo 'check: failed to mount $TEST_DEV'; exit 1",
+            Fail,
+            "failed to mount",
+        ),
+        (
+            "generic/005",
+            "echo 'what is this?'; exit 1",
+            Broken,
+            "what is this?",
+        ),
+        ("generic/006", "", Skip, "is excluded: it is too long"),
+        ("generic/007", "", Skip, "this fstests has no generic/007"),
+    ] {
+        let mut case = pattern.clone();
+        case.name = test.to_owned();
+        case.about = format!("{status:?} {said}");
+        if test == "generic/006" {
+            let why = "it is too long".to_owned();
+            case.excluded = vec![Excluded {
+                since: "6.1".parse().ok(),
+                until: None,
+                why,
+            }];
+        }
+        if test != "generic/007" {
+            let text = format!("[ \"$FSTYP\" = btrfs ] || exit 9\n{script}\n{whole}\n");
+            fake.file(&format!("/fstests/tests/{test}"), 0o755, text.into());
+        }
+        suite.spec.case.push(case);
+    }
+    let path = lab.dir.path().join("fstests.cpio");
+    std::fs::write(&path, fake.bytes()).unwrap();
+    lab.kselftest = Some(path);
+    let wanted = suite.spec.case.clone();
+    let seen = lab
+        .run(&lab.work(suite, RunMode::Exact, 1))
+        .await
+        .observation;
+    assert_eq!(seen.end, RunEnd::PowerOff, "{seen:#?}");
+    assert_eq!(seen.left, [] as [String; 0]);
+    for (case, wanted) in seen.cases.iter().zip(&wanted) {
+        let (status, said) = wanted.about.split_once(' ').unwrap();
+        assert_eq!(format!("{:?}", case.status), status, "{case:#?}");
+        let words = format!("{} {}", case.outside.clone().unwrap_or_default(), case.tail);
+        assert!(words.contains(said), "{case:#?}");
+    }
+    assert_eq!(seen.cases.len(), wanted.len());
 }
 
 async fn pass(suites: &[&str]) {
