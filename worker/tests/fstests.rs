@@ -78,7 +78,7 @@ async fn one_that_cannot_be_built_says_so() {
     let (checkout, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fake(
         checkout.path(),
-        "all:\n\techo 'a.c:1: error: no' >&2; exit 1\n",
+        "all:\n\t@echo 'a.c:1: error: no' >&2; exit 1\n",
     );
     let sandbox = Sandbox::new().unwrap();
     let built = of_checkout(&sandbox, checkout.path(), dir.path())

@@ -37,7 +37,7 @@ mkfs.btrfs -q -f "$TEST_DEV" >$out 2>&1 || { cat $out; exit 1; }
 (
     trap 'kill $!; exit' TERM
     while :; do
-        sleep 5 &
+        sleep 2 &
         wait $!
         echo "fstests: $test is running" >/dev/console
     done
