@@ -64,7 +64,10 @@ pub(super) fn command(request: &NewJob) -> String {
     }
     if let Some(fstests) = &request.fstests {
         flag("fstests", &format!("{}@{}", fstests.tree, fstests.rev));
-        fstests.exclude.iter().for_each(|test| flag("exclude", test));
+        fstests
+            .exclude
+            .iter()
+            .for_each(|test| flag("exclude", test));
     }
     request.paths.iter().for_each(|path| flag("path", path));
     request.skip.iter().for_each(|rev| flag("skip", rev));
