@@ -107,6 +107,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         survey: false,
         selftests_from: args.selftests_from.clone(),
         two_point: args.two_point,
+        private: args.private,
         title: args.title.clone(),
     })
 }
