@@ -103,6 +103,15 @@ async fn every_cell_of_the_authorisation_table_holds() {
         .filter_map(std::future::ready)
         .collect()
         .await;
+    let seen = world.http.get(format!("{}/api/v1/jobs", world.server.url));
+    let Credential::Bearer(owner) = &world.credentials[8] else {
+        panic!("no token of the owner");
+    };
+    let seen = seen.bearer_auth(owner).send().await.unwrap();
+    assert!(
+        seen.text().await.unwrap().contains(SECRET),
+        "its owner sees it"
+    );
     println!(
         "{} cells: {} routes, {} principals",
         cells.len(),
@@ -129,7 +138,8 @@ async fn the_table_is_the_one_that_was_agreed_on() {
             object,
             ..
         } = route;
-        format!("{method:<6} {path:<36} {access:?} {object:?}\n")
+        let method = method.as_str();
+        format!("{method:<6} {path:<34} {access:?} {object:?}\n")
     });
     let mut lines: Vec<String> = lines.collect();
     lines.sort();

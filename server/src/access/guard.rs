@@ -144,7 +144,7 @@ async fn admit(
     }
     let request = match &write {
         None => request,
-        Some(_) => ours(app, rule.surface, principal, request).await?,
+        Some(_) => ours(app, rule, principal, request).await?,
     };
     if rule.object != Object::None {
         let owner = visible(app, rule, principal, params).await?;
@@ -175,7 +175,7 @@ fn role_allows(access: Access, principal: &Principal, private: bool) -> bool {
 /// Lets a write pass that no other site made a browser send.
 async fn ours(
     app: &App,
-    surface: Surface,
+    rule: Rule,
     principal: &Principal,
     request: Request,
 ) -> Result<Request, Stop> {
@@ -184,6 +184,11 @@ async fn ours(
         Principal::Token { .. } | Principal::Worker { .. } => return Ok(request),
         Principal::User { form_token, .. } => Some(form_token),
         Principal::Anonymous => None,
+    };
+    let form_token = match rule.access {
+        // Whoever signs in anew may have loaded the form before.
+        Access::Open => None,
+        _ => form_token,
     };
     let foreign =
         |why: &str| Stop::Refused(AppError::refused(StatusCode::FORBIDDEN, "foreign", "", why));
@@ -195,7 +200,7 @@ async fn ours(
     let Some(expected) = form_token else {
         return Ok(request);
     };
-    let (request, carried) = match surface {
+    let (request, carried) = match rule.surface {
         Surface::Page => carried(request).await?,
         Surface::Program => {
             let sent = header_text(request.headers(), FORM_TOKEN).to_owned();
