@@ -52,7 +52,7 @@ pub const SIGN_INS_OF_NAME: usize = 5;
 /// The same of all names from one address.
 pub const SIGN_INS_OF_ADDRESS: usize = 30;
 /// A form posted by a page, bytes.
-pub const FORM_BYTES: usize = 64 << 10;
+pub const FORM_BYTES: usize = 1 << 20;
 /// A password, characters: least and most.
 pub const PASSWORD_CHARS: (usize, usize) = (10, 200);
 /// JSON request body, bytes.

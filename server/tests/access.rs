@@ -239,7 +239,10 @@ impl World {
             path = path.replace(key, value);
         }
         assert!(!path.contains('{'), "{path}");
-        path
+        match route.object {
+            Object::Followed => format!("{path}?of=job/{}", named["job"]),
+            _ => path,
+        }
     }
 
     async fn request(&self, route: &Route, who: usize, path: &str) -> RequestBuilder {
@@ -300,7 +303,11 @@ impl World {
             status if status.is_server_error() => '!',
             _ => '+',
         };
-        let body = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
+        // A stream that is followed does not end.
+        let body = match text("content-type") {
+            "text/event-stream" => String::new(),
+            _ => answer.text().await.unwrap(),
+        };
         let sees = "345678".contains(&who.to_string()) && *who != 4;
         let cell = format!("{} {path}, {}", route.method, PRINCIPALS[*who]);
         if got != *want {

@@ -1,87 +1,14 @@
-//! Signing in and out with a browser, what its forms do, and who is told of private jobs.
+//! Signing in and out with a browser, and what its forms do.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
+use common::browser::{Browser, PASSWORD, account, audited};
 use common::{Seen, TestServer, request};
 use firstbad_api::job::{Job, Outcome};
 use firstbad_api::limits;
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-
-const PASSWORD: &str = "correct horse battery";
-
-/// A browser: one cookie, and the origin it is at.
-struct Browser<'a> {
-    server: &'a TestServer,
-    http: Client,
-    cookie: Option<String>,
-}
-
-impl<'a> Browser<'a> {
-    fn new(server: &'a TestServer) -> Browser<'a> {
-        Browser {
-            server,
-            http: Client::builder().redirect(Policy::none()).build().unwrap(),
-            cookie: None,
-        }
-    }
-
-    async fn get(&self, path: &str) -> (StatusCode, String) {
-        let mut asked = self.http.get(format!("{}{path}", self.server.url));
-        if let Some(cookie) = &self.cookie {
-            asked = asked.header("cookie", cookie);
-        }
-        let answer = asked.send().await.unwrap();
-        (answer.status(), answer.text().await.unwrap())
-    }
-
-    async fn post_from(&self, origin: &str, path: &str, form: &[(&str, &str)]) -> Response {
-        let body: Vec<String> = form
-            .iter()
-            .map(|(k, v)| format!("{k}={}", v.replace(' ', "+")))
-            .collect();
-        let mut asked = self.http.post(format!("{}{path}", self.server.url));
-        if let Some(cookie) = &self.cookie {
-            asked = asked.header("cookie", cookie);
-        }
-        asked
-            .header("origin", origin)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body.join("&"))
-            .send()
-            .await
-            .unwrap()
-    }
-
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Response {
-        self.post_from(&self.server.url, path, form).await
-    }
-
-    /// Tries to sign in, and takes the cookie if there is one.
-    async fn sign_in(&mut self, name: &str, password: &str) -> Response {
-        let form = [("name", name), ("password", password), ("next", "/workers")];
-        let answer = self.post("/login", &form).await;
-        if let Some(cookie) = answer.headers().get("set-cookie") {
-            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-            self.cookie = Some(pair.to_owned());
-        }
-        answer
-    }
-
-    /// What the forms of a page carry.
-    async fn form_token(&self, path: &str) -> String {
-        let (_, page) = self.get(path).await;
-        let value = page.split("name=\"form_token\" value=\"").nth(1).unwrap();
-        value.split('"').next().unwrap().to_owned()
-    }
-}
-
-async fn account(server: &TestServer, name: &str, role: &str) {
-    let body = json!({ "name": name, "role": role, "password": PASSWORD });
-    let answer = server.post("/users", &body).await;
-    assert_eq!(answer.status(), StatusCode::CREATED);
-}
 
 async fn change(server: &TestServer, name: &str, body: Value) {
     let url = format!("{}/api/v1/users/{name}", server.url);
@@ -91,12 +18,6 @@ async fn change(server: &TestServer, name: &str, body: Value) {
         .bearer_auth(&server.token)
         .json(&body);
     assert_eq!(asked.send().await.unwrap().status(), StatusCode::NO_CONTENT);
-}
-
-async fn audited(server: &TestServer, who: &str, what: &str) -> Vec<Value> {
-    let sql = "SELECT detail FROM audit WHERE who = $1 AND what = $2 ORDER BY id";
-    let found = sqlx::query_scalar(sql).bind(who).bind(what);
-    found.fetch_all(&server.app.pool).await.unwrap()
 }
 
 #[tokio::test]
@@ -324,11 +245,12 @@ async fn a_job_is_cancelled_and_marked_by_its_owner_on_its_page() {
     assert_eq!(created.status(), StatusCode::CREATED);
     let page = "/jobs/1";
     assert_eq!(server.job(1).await.owner, "user:alice");
-    assert!(alice.get(page).await.1.contains("Cancel the job"));
+    assert!(alice.get(page).await.1.contains("href=\"/jobs/1/act\""));
+    assert!(alice.get("/jobs/1/act").await.1.contains("Cancel the job"));
     let mut sam = Browser::new(&server);
     assert!(sam.get(page).await.1.contains("/login?next=/jobs/1"));
     sam.sign_in("sam", PASSWORD).await;
-    assert!(!sam.get(page).await.1.contains("Cancel the job"));
+    assert!(!sam.get(page).await.1.contains("/jobs/1/act"));
     let token = sam.form_token("/help").await;
     let answer = sam.post("/jobs/1/cancel", &[("form_token", &token)]).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
@@ -347,7 +269,7 @@ async fn a_job_is_cancelled_and_marked_by_its_owner_on_its_page() {
     assert!(marked(&server.job(1).await));
     assert!(
         alice
-            .get(page)
+            .get("/jobs/1/act")
             .await
             .1
             .contains("is marked good by alice: seen here")
@@ -389,16 +311,7 @@ async fn a_change_in_a_survey_is_one_click_from_its_bisection() {
     assert!(page.contains("Sign in to bisect") && !page.contains("Bisect this edge"));
     browser.sign_in("alice", PASSWORD).await;
     let page = browser.get("/surveys/1").await.1;
-    let form = page.split("action=\"/surveys/1/bisect\">").nth(1).unwrap();
-    let form = form.split("</form>").next().unwrap();
-    let fields: Vec<(&str, &str)> = form
-        .split("<input ")
-        .skip(1)
-        .map(|input| {
-            let of = |key: &str| input.split(key).nth(1).unwrap().split('"').nth(1).unwrap();
-            (of("name="), of("value="))
-        })
-        .collect();
+    let fields = fields(&page, "/surveys/1/bisect");
     let answer = browser.post("/surveys/1/bisect", &fields).await;
     let location = answer.headers()["location"].to_str().unwrap();
     let job: i64 = location.strip_prefix("/jobs/").unwrap().parse().unwrap();
@@ -413,100 +326,52 @@ async fn a_change_in_a_survey_is_one_click_from_its_bisection() {
     assert!(browser.get("/surveys/1").await.1.contains(location));
 }
 
-#[tokio::test]
-async fn what_a_private_job_leads_to_is_private_and_keys_are_ones_own() {
-    let server = TestServer::start().await;
-    let revs = server.tree("line", 24).await;
-    let mut body = request("line", &revs[0], &revs[23]);
-    body["private"] = json!(true);
-    body["every_flip"] = json!(true);
-    let private = server.post_keyed("/jobs", &body, Some("key")).await;
-    assert_eq!(private.status(), StatusCode::CREATED);
-    let mut worker = server.register().await;
-    // It breaks in two cases, at two commits, and each gets a job.
-    let seen = |rev: &str, _: u64| match revs.iter().position(|r| r == rev) {
-        Some(at) if at >= 15 => Seen::Failing(&["eof", "unaligned"]),
-        Some(at) if at >= 6 => Seen::Failing(&["eof"]),
-        Some(_) => Seen::Failing(&[]),
-        None => Seen::Failing(&["eof", "unaligned"]),
-    };
-    worker.work_all(seen).await;
-    let all: Vec<Job> = read(&server, Some(&server.token), "/jobs").await;
-    assert!(all.len() > 1, "{}", all.len());
-    assert!(
-        all.iter()
-            .all(|j| j.request.private && j.owner == "token:local")
-    );
-    let others: Vec<Job> = read(&server, None, "/jobs").await;
-    assert_eq!(others, []);
+/// The fields of the first form with this action on a page, and their values.
+fn fields<'a>(page: &'a str, action: &str) -> Vec<(&'a str, &'a str)> {
+    let form = page.split(&format!("action=\"{action}\">")).nth(1).unwrap();
+    let form = form.split("</form>").next().unwrap();
+    let inputs = form.split("<input type=\"hidden\" ").skip(1);
+    let of = |input: &'a str, key| input.split(key).nth(1).unwrap().split('"').nth(1).unwrap();
+    inputs.map(|i| (of(i, "name="), of(i, "value="))).collect()
+}
 
+#[tokio::test]
+async fn the_form_for_a_new_job_submits_it_once() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
     account(&server, "alice", "submitter").await;
-    let mut alice = Browser::new(&server);
-    alice.sign_in("alice", PASSWORD).await;
-    let form_token = alice.form_token("/help").await;
-    let asked = server.http.post(format!("{}/api/v1/jobs", server.url));
-    let asked = asked
-        .header("cookie", alice.cookie.clone().unwrap())
-        .header("origin", &server.url)
-        .header("x-form-token", form_token)
-        .header("idempotency-key", "key");
-    let created = asked.json(&body).send().await.unwrap();
-    assert_eq!(
-        created.status(),
-        StatusCode::CREATED,
-        "not that of somebody else"
+    account(&server, "vera", "viewer").await;
+    let asked = format!(
+        "/jobs/new?tree=line&good={}&bad={}&suite=btrfs/direct-io&title=mine",
+        revs[0], revs[11]
     );
-}
-
-async fn read<T: serde::de::DeserializeOwned>(
-    server: &TestServer,
-    token: Option<&str>,
-    path: &str,
-) -> T {
-    let mut asked = server.http.get(format!("{}/api/v1{path}", server.url));
-    if let Some(token) = token {
-        asked = asked.bearer_auth(token);
+    let mut browser = Browser::new(&server);
+    assert!(browser.get(&asked).await.1.contains("Sign in to submit"));
+    browser.sign_in("vera", PASSWORD).await;
+    assert!(browser.get(&asked).await.1.contains("may only read"));
+    browser.sign_in("alice", PASSWORD).await;
+    let page = browser.get(&asked).await.1;
+    let mut form = fields(&page, "/jobs");
+    form.push(("private", "on"));
+    for _ in 0..2 {
+        let answer = browser.post("/jobs", &form).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        assert_eq!(answer.headers()["location"], "/jobs/1");
     }
-    asked.send().await.unwrap().json().await.unwrap()
-}
-
-#[tokio::test]
-async fn a_shared_attempt_is_seen_by_who_sees_one_job_that_needs_it() {
-    let server = TestServer::start().await;
-    let revs = server.tree("line", 8).await;
-    let mut body = request("line", &revs[0], &revs[7]);
-    body["private"] = json!(true);
-    body["title"] = json!("SECRET");
-    let private = server.submit(&body).await;
-    let mut worker = server.register().await;
-    let seen = |rev: &str, _: u64| match revs.iter().position(|r| r == rev) {
-        Some(at) if at >= 5 => Seen::Fails,
-        _ => Seen::Clean,
-    };
-    worker.work_all(seen).await;
-    let attempts = sqlx::query_scalar(
-        "SELECT DISTINCT attempt_id FROM probe WHERE job_id = $1
-         UNION SELECT again_id FROM repeat ORDER BY 1",
+    let (status, page) = browser.get("/jobs/1").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        page.contains("mine") && page.contains("--private"),
+        "{page}"
     );
-    let attempts: Vec<i64> = attempts
-        .bind(private)
-        .fetch_all(&server.app.pool)
-        .await
-        .unwrap();
-    let stranger = Browser::new(&server);
-    let visible = async || {
-        let mut visible = Vec::new();
-        for id in &attempts {
-            let (status, page) = stranger.get(&format!("/attempts/{id}")).await;
-            assert!(!page.contains("SECRET"));
-            if status == StatusCode::OK {
-                visible.push(*id);
-            }
-        }
-        visible
-    };
-    assert_eq!(visible().await, [] as [i64; 0]);
-    let public = server.submit(&request("line", &revs[0], &revs[7])).await;
-    worker.work_all(seen).await;
-    assert_eq!(visible().await, attempts, "job {public} needs the same");
+    assert_eq!(
+        Browser::new(&server).get("/jobs/1").await.0,
+        StatusCode::NOT_FOUND
+    );
+    // What is wrong is said beside its field, and nothing is submitted.
+    form.retain(|(name, _)| *name != "bad");
+    form.push(("bad", "no-such-tag"));
+    let refused = browser.post("/jobs", &form).await;
+    assert!(refused.text().await.unwrap().contains("class=\"wrong\""));
+    assert_eq!(browser.get("/jobs/2").await.0, StatusCode::NOT_FOUND);
 }

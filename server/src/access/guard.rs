@@ -5,7 +5,7 @@
 use axum::Form;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, RawPathParams, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use firstbad_api::limits;
@@ -147,7 +147,8 @@ async fn admit(
         Some(_) => ours(app, rule, principal, request).await?,
     };
     if rule.object != Object::None {
-        let owner = visible(app, rule, principal, params).await?;
+        let named = Named::of(rule.object, params, request.uri());
+        let owner = visible(app, rule.access, principal, named).await?;
         if rule.access == Access::Own && !principal.may_act_on(&owner) {
             return Err(denied(app, principal, write, "it belongs to somebody else").await);
         }
@@ -183,6 +184,8 @@ async fn ours(
         // No browser adds these by itself.
         Principal::Token { .. } | Principal::Worker { .. } => return Ok(request),
         Principal::User { form_token, .. } => Some(form_token),
+        // Who has nothing is no use to other sites, but they could sign somebody in.
+        Principal::Anonymous if rule.surface == Surface::Program => return Ok(request),
         Principal::Anonymous => None,
     };
     let form_token = match rule.access {
@@ -233,44 +236,65 @@ async fn carried(request: Request) -> Result<(Request, String), Stop> {
     Ok((Request::from_parts(parts, Body::from(bytes)), sent))
 }
 
-/// The owner of what the path names.
+/// What a request is about.
+enum Named {
+    Nothing,
+    /// A job, an attempt or a survey, and its number as it was written.
+    Numbered(Object, String),
+    Artefact(String),
+}
+
+impl Named {
+    fn of(object: Object, params: &RawPathParams, uri: &Uri) -> Named {
+        let param = |key: &str| {
+            let found = params.iter().find(|(k, _)| *k == key);
+            found.map_or_else(String::new, |(_, v)| v.to_owned())
+        };
+        match object {
+            Object::None => Named::Nothing,
+            Object::Artefact => Named::Artefact(param("sha256")),
+            Object::Followed => match crate::web::followed(uri) {
+                Some((object, id)) => Named::Numbered(object, id.to_string()),
+                None => Named::Nothing,
+            },
+            Object::Job | Object::Attempt | Object::Survey => Named::Numbered(object, param("id")),
+        }
+    }
+}
+
+/// The owner of what a request is about; of an attempt or an artefact there is none.
 async fn visible(
     app: &App,
-    rule: Rule,
+    access: Access,
     principal: &Principal,
-    params: &RawPathParams,
+    named: Named,
 ) -> Result<String, Stop> {
-    let named = |key: &str| {
-        params
-            .iter()
-            .find(|(k, _)| *k == key)
-            .map_or("", |(_, v)| v)
-    };
-    let sight = match (rule.access, principal) {
+    let sight = match (access, principal) {
         (Access::Fetch, Principal::Worker { .. }) => Sight::All,
         _ => principal.sight(),
     };
-    let id = named("id");
-    let number = id.parse::<i64>().ok();
     let mut conn = app.pool.acquire().await?;
-    let (what, found) = match (rule.object, number) {
-        (Object::None, _) => return Ok(String::new()),
-        (Object::Job, None) => ("job", None),
-        (Object::Attempt, None) => ("attempt", None),
-        (Object::Survey, None) => ("survey", None),
-        (Object::Job, Some(id)) => ("job", sight::job(&mut conn, &sight, id).await?),
-        (Object::Survey, Some(id)) => ("survey", sight::survey(&mut conn, &sight, id).await?),
-        (Object::Attempt, Some(id)) => {
-            let seen = sight::attempt(&mut conn, &sight, id).await?;
-            ("attempt", seen.then(String::new))
-        }
-        (Object::Artefact, _) => {
-            let seen = sight::artefact(&mut conn, &sight, named("sha256")).await?;
+    let (object, written) = match named {
+        Named::Nothing => return Ok(String::new()),
+        Named::Artefact(sha256) => {
+            let seen = sight::artefact(&mut conn, &sight, &sha256).await?;
             let missing = || AppError::not_found("there is no such artefact");
             return Ok(seen.then(String::new).ok_or_else(missing)?);
         }
+        Named::Numbered(object, written) => (object, written),
     };
-    Ok(found.ok_or_else(|| AppError::not_found(format!("there is no {what} {id}")))?)
+    let (what, found) = match (object, written.parse::<i64>()) {
+        (Object::Job, Ok(id)) => ("job", sight::job(&mut conn, &sight, id).await?),
+        (Object::Survey, Ok(id)) => ("survey", sight::survey(&mut conn, &sight, id).await?),
+        (Object::Attempt, Ok(id)) => {
+            let seen = sight::attempt(&mut conn, &sight, id).await?;
+            ("attempt", seen.then(String::new))
+        }
+        (Object::Survey, Err(_)) => ("survey", None),
+        (Object::Attempt, Err(_)) => ("attempt", None),
+        _ => ("job", None),
+    };
+    Ok(found.ok_or_else(|| AppError::not_found(format!("there is no {what} {written}")))?)
 }
 
 /// A refusal of somebody known; of a write it is noted.

@@ -59,6 +59,8 @@ pub enum Object {
     Survey,
     /// The artefact `{sha256}`.
     Artefact,
+    /// What a live page shows, as the query says.
+    Followed,
 }
 
 /// How the server is reached, and who may read it.

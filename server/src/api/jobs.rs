@@ -51,18 +51,28 @@ pub async fn create(
             "Idempotency-Key: use 1 to 255 characters",
         ));
     }
+    submit(&app, &who, key, new).await
+}
+
+/// Stores a job, or names the one that its owner made with the same key.
+pub(crate) async fn submit(
+    app: &App,
+    who: &Principal,
+    key: Option<&str>,
+    new: NewJob,
+) -> Result<(StatusCode, Json<Created>), AppError> {
     let (digest, owner) = (digest(&new)?, who.owner());
     if let Some(key) = key
-        && let Some(known) = joined(&app, &owner, key, &digest).await?
+        && let Some(known) = joined(app, &owner, key, &digest).await?
     {
         return Ok(known);
     }
-    let checked = check(&app, new).await?;
+    let checked = check(app, new).await?;
     let mut tx = app.pool.begin().await?;
     let Some(id) = insert(&mut tx, &checked, &owner, key, None).await? else {
         tx.rollback().await?;
         // Another request with this key won the race.
-        let known = joined(&app, &owner, key.unwrap_or_default(), &digest).await?;
+        let known = joined(app, &owner, key.unwrap_or_default(), &digest).await?;
         return known.ok_or_else(|| AppError::Internal("a job with this key vanished".to_owned()));
     };
     let detail = serde_json::json!({});

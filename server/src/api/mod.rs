@@ -49,7 +49,7 @@ pub fn routes(app: &App) -> Routes {
             histories::configs,
         )
         .post("/jobs", Submit, Object::None, jobs::create)
-        .post("/jobs/preview", Submit, Object::None, jobs::preview)
+        .post("/jobs/preview", Read, Object::None, jobs::preview)
         .post("/jobs/{id}/cancel", Own, Object::Job, jobs::cancel)
         .post("/jobs/{id}/marks", Own, Object::Job, marks::create)
         .delete("/jobs/{id}/marks/{rev}", Own, Object::Job, marks::undo)

@@ -1,15 +1,18 @@
 //! What the forms of pages do: the same as the API, and then back to the page.
 
+use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect};
-use firstbad_api::job::{NewMark, Word};
+use firstbad_api::job::{HumanMark, Job, NewMark, Word};
 use firstbad_api::survey::BisectEdge;
 use serde::Deserialize;
 
-use super::error::Page;
+use super::error::{Page, page};
+use super::format::short;
 use crate::access::Principal;
 use crate::api::{jobs, marks, surveys};
+use crate::error::AppError;
 use crate::state::App;
 
 #[derive(Deserialize)]
@@ -36,6 +39,27 @@ pub struct Unmark {
 pub struct Edge {
     row: usize,
     column: usize,
+}
+
+/// `act.html`.
+#[derive(Template)]
+#[template(path = "act.html")]
+pub struct ActPage {
+    job: Job,
+}
+
+impl ActPage {
+    fn marks(&self) -> impl Iterator<Item = (&str, &HumanMark)> {
+        let marks = self.job.candidates.iter();
+        marks.filter_map(|c| Some((c.rev.as_str(), c.mark.as_ref()?)))
+    }
+}
+
+/// `GET /jobs/{id}/act`: apart from the job's page, which loads itself again under a reader.
+pub(super) async fn show(State(app): State<App>, who: Principal, Path(id): Path<i64>) -> Page {
+    let job = crate::view::job(&app, &who.sight(), id).await?;
+    let job = job.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
+    page(&ActPage { job })
 }
 
 fn back_to(job: i64) -> Page {

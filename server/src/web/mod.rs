@@ -38,6 +38,7 @@ pub use chart::Landmark;
 pub(crate) use error::PageError;
 pub use error::{ErrorPage, not_found};
 pub use job::{JobPage, JobsPage};
+pub(crate) use live::followed;
 pub use log::{LogPage, Window};
 pub(crate) use login::sign_in_at;
 pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
@@ -84,6 +85,8 @@ pub fn routes(app: &App) -> Routes {
         .get("/login", Open, Object::None, login::show)
         .post("/login", Open, Object::None, login::sign_in)
         .post("/logout", SignedIn, Object::None, login::sign_out)
+        .post("/jobs", Submit, Object::None, new::submit)
+        .get("/jobs/{id}/act", Own, Object::Job, action::show)
         .post("/jobs/{id}/cancel", Own, Object::Job, action::cancel)
         .post("/jobs/{id}/marks", Own, Object::Job, action::mark)
         .post("/jobs/{id}/unmark", Own, Object::Job, action::unmark)

@@ -1,6 +1,7 @@
 //! A real server on a real database and a real repository, with a fake worker.
 #![allow(dead_code, clippy::expect_used)]
 
+pub mod browser;
 pub mod ladder;
 
 use std::path::{Path, PathBuf};
