@@ -273,28 +273,33 @@ async fn visible(
         (Access::Fetch, Principal::Worker { .. }) => Sight::All,
         _ => principal.sight(),
     };
-    let mut conn = app.pool.acquire().await?;
     let (object, written) = match named {
         Named::Nothing => return Ok(String::new()),
         Named::Artefact(sha256) => {
+            let mut conn = app.pool.acquire().await?;
             let seen = sight::artefact(&mut conn, &sight, &sha256).await?;
             let missing = || AppError::not_found("there is no such artefact");
             return Ok(seen.then(String::new).ok_or_else(missing)?);
         }
         Named::Numbered(object, written) => (object, written),
     };
-    let (what, found) = match (object, written.parse::<i64>()) {
-        (Object::Job, Ok(id)) => ("job", sight::job(&mut conn, &sight, id).await?),
-        (Object::Survey, Ok(id)) => ("survey", sight::survey(&mut conn, &sight, id).await?),
-        (Object::Attempt, Ok(id)) => {
-            let seen = sight::attempt(&mut conn, &sight, id).await?;
-            ("attempt", seen.then(String::new))
-        }
-        (Object::Survey, Err(_)) => ("survey", None),
-        (Object::Attempt, Err(_)) => ("attempt", None),
-        _ => ("job", None),
+    let what = match object {
+        Object::Attempt => "attempt",
+        Object::Survey => "survey",
+        _ => "job",
     };
-    Ok(found.ok_or_else(|| AppError::not_found(format!("there is no {what} {written}")))?)
+    let missing = || AppError::not_found(format!("there is no {what} {written}"));
+    let id = written.parse::<i64>().map_err(|_| missing())?;
+    let mut conn = app.pool.acquire().await?;
+    let found = match object {
+        Object::Attempt => {
+            let seen = sight::attempt(&mut conn, &sight, id).await?;
+            seen.then(String::new)
+        }
+        Object::Survey => sight::survey(&mut conn, &sight, id).await?,
+        _ => sight::job(&mut conn, &sight, id).await?,
+    };
+    Ok(found.ok_or_else(missing)?)
 }
 
 /// A refusal of somebody known; of a write it is noted.

@@ -99,8 +99,7 @@ impl Gate {
     pub fn same_origin(&self, headers: &HeaderMap) -> bool {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
         let origin = text("origin").map(|o| {
-            let of = o.split_once("://").map(|(scheme, host)| (scheme, host));
-            match (of, &self.url) {
+            match (o.split_once("://"), &self.url) {
                 (Some(_), Some(url)) => o == url,
                 (Some((_, host)), None) => Some(host) == self.authority(headers),
                 (None, _) => false,

@@ -57,10 +57,13 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// What failures count for: an address, or a name from there.
+type Key = (Address, Option<String>);
+
 /// Sign-ins that failed lately.
 #[derive(Debug, Default)]
 pub struct SignIns {
-    failed: Mutex<HashMap<(Address, Option<String>), Vec<Instant>>>,
+    failed: Mutex<HashMap<Key, Vec<Instant>>>,
 }
 
 impl SignIns {

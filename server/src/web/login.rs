@@ -52,9 +52,9 @@ pub(crate) fn sign_in_at(back: &str) -> String {
         true => char::from(b).to_string(),
         false => format!("%{b:02X}"),
     });
-    match back {
-        "/" => "/login".to_owned(),
-        _ => format!("/login?next={}", coded.collect::<String>()),
+    match back == "/" || back.starts_with("/login") {
+        true => "/login".to_owned(),
+        false => format!("/login?next={}", coded.collect::<String>()),
     }
 }
 
@@ -178,6 +178,7 @@ mod tests {
         ] {
             assert_eq!(ours(next), to, "{next}");
         }
+        assert_eq!(sign_in_at("/login?next=/jobs"), "/login");
         assert_eq!(sign_in_at("/?state=done"), "/login?next=/%3Fstate%3Ddone");
     }
 }
