@@ -98,12 +98,10 @@ impl Gate {
     /// so it did not: all browsers send one of them with a form.
     pub fn same_origin(&self, headers: &HeaderMap) -> bool {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-        let origin = text("origin").map(|o| {
-            match (o.split_once("://"), &self.url) {
-                (Some(_), Some(url)) => o == url,
-                (Some((_, host)), None) => Some(host) == self.authority(headers),
-                (None, _) => false,
-            }
+        let origin = text("origin").map(|o| match (o.split_once("://"), &self.url) {
+            (Some(_), Some(url)) => o == url,
+            (Some((_, host)), None) => Some(host) == self.authority(headers),
+            (None, _) => false,
         });
         match (text("sec-fetch-site"), origin) {
             (Some(site), origin) => site == "same-origin" && origin != Some(false),
