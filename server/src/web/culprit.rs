@@ -53,11 +53,7 @@ impl CulpritPage<'_> {
 }
 
 /// `GET /jobs/{id}/culprit`.
-pub(super) async fn show(
-    State(app): State<App>,
-    who: Principal,
-    Path(text): Path<String>,
-) -> Page {
+pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Path<String>) -> Page {
     let number = id(&text, "Job")?;
     let what = format!("The culprit of job {number}");
     let job = crate::view::job(&app, &who.sight(), number).await?;
