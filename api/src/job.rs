@@ -81,8 +81,20 @@ pub struct NewJob {
     /// Run everything `runs` times and search nothing: one row of suites in a survey.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub survey: bool,
+    /// Seen by who submits it and by operators only; so are the jobs it leads to.
+    // Absent when false: the digests of requests made before must stay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     #[serde(default)]
     pub title: Option<String>,
+}
+
+/// `POST /api/v1/jobs/{id}/cancel`; the body may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    #[serde(default)]
+    pub reason: String,
 }
 
 fn default_mode() -> RunMode {
@@ -457,6 +469,9 @@ pub struct Changed {
 pub struct Job {
     pub id: i64,
     pub title: String,
+    /// Who asked, `user:NAME` or `token:NAME`; empty: it was asked before there were accounts.
+    #[serde(default)]
+    pub owner: String,
     /// `queued`, `running`, `done` or `cancelled`.
     pub state: String,
     /// One sentence about where it stands.

@@ -18,5 +18,6 @@ pub mod qemu;
 pub mod suite;
 pub mod survey;
 pub mod tree;
+pub mod user;
 pub mod version;
 pub mod worker;

@@ -43,6 +43,18 @@ impl Timing {
     };
 }
 
+/// A session that is not used ends, seconds.
+pub const SESSION_IDLE_S: i64 = 12 * 3600;
+/// Longest session, seconds.
+pub const SESSION_S: i64 = 7 * 24 * 3600;
+/// Failed sign-ins in a minute, of one name from one address; more are refused unheard.
+pub const SIGN_INS_OF_NAME: usize = 5;
+/// The same of all names from one address.
+pub const SIGN_INS_OF_ADDRESS: usize = 30;
+/// A form posted by a page, bytes.
+pub const FORM_BYTES: usize = 1 << 20;
+/// A password, characters: least and most.
+pub const PASSWORD_CHARS: (usize, usize) = (10, 200);
 /// JSON request body, bytes.
 pub const JSON_BODY_BYTES: usize = 1 << 20;
 /// One log or artefact chunk, bytes.

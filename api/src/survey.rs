@@ -26,6 +26,9 @@ pub struct NewSurvey {
     /// So many changes, the largest first, are bisected without being asked.
     #[serde(default)]
     pub bisect: u32,
+    /// Seen by who submits it and by operators only; so are its jobs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     #[serde(default)]
     pub title: Option<String>,
 }
@@ -62,6 +65,9 @@ pub struct BisectEdge {
 pub struct Survey {
     pub id: i64,
     pub title: String,
+    /// As in [`crate::job::Job::owner`].
+    #[serde(default)]
+    pub owner: String,
     pub request: NewSurvey,
     /// `running` or `done`.
     pub state: String,

@@ -100,7 +100,13 @@ pub enum Command {
     Cancel {
         /// Number or page address of the job.
         job: String,
+        /// Why, for the record.
+        #[arg(long, default_value = "")]
+        reason: String,
     },
+    /// Accounts of people, for who signs in with a browser.
+    #[command(subcommand)]
+    User(crate::user::UserCommand),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +117,8 @@ pub struct UpArgs {
     pub data: Option<PathBuf>,
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8610")]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub gate: GateArgs,
     /// Start no worker on this machine.
     #[arg(long)]
     pub no_worker: bool,
@@ -120,6 +128,34 @@ pub struct UpArgs {
     pub jobs: Option<u8>,
 }
 
+/// Who may read a server, and under which address.
+#[derive(Debug, Clone, Args)]
+pub struct GateArgs {
+    /// Reading needs an account or a token too.
+    #[arg(long, env = "FIRSTBAD_PRIVATE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub private: bool,
+    /// Address that people use when a proxy with a certificate stands before the server, such as
+    /// `https://bisect.example.org`.
+    #[arg(long, env = "FIRSTBAD_URL", value_name = "URL", value_parser = origin)]
+    pub url: Option<String>,
+}
+
+/// Scheme and host alone.
+fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let ok = |host: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+        !host.is_empty() && host.bytes().all(plain)
+    };
+    match host.is_some_and(ok) {
+        true => Ok(text.to_lowercase()),
+        false => Err("use https://HOST or https://HOST:PORT, without a path".to_owned()),
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct ServerArgs {
     /// State of the server.
@@ -127,6 +163,8 @@ pub struct ServerArgs {
     pub data: PathBuf,
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8610")]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub gate: GateArgs,
     /// Postgres to use; without it the server runs a private one below DATA.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
@@ -317,6 +355,9 @@ pub struct SubmitArgs {
     /// When the answer changed more than once, search every change with a job of its own.
     #[arg(long)]
     pub every_flip: bool,
+    /// Only you and operators see the job, and those it leads to.
+    #[arg(long)]
+    pub private: bool,
     #[arg(long)]
     pub title: Option<String>,
     /// The same key and request again joins the first job.

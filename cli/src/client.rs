@@ -105,6 +105,17 @@ impl Client {
         json(self.send(request).await?).await
     }
 
+    /// Sends a body; the answer does not matter.
+    pub async fn put<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<(), Fail> {
+        let request = self.request(method, path).json(body);
+        self.send(request).await.map(|_| ())
+    }
+
     /// A request without a body whose answer does not matter.
     pub async fn call(&self, method: Method, path: &str) -> Result<(), Fail> {
         self.send(self.request(method, path)).await.map(|_| ())

@@ -29,6 +29,8 @@ pub fn server(args: &ServerArgs) -> Done {
             Pace::Default => Timing::DEFAULT,
             Pace::Drill => Timing::DRILL,
         },
+        private: args.gate.private,
+        url: args.gate.url.clone(),
     };
     until_told(async |stop| firstbad_server::run(config, stop).await)
 }

@@ -24,6 +24,7 @@ mod survey;
 mod text;
 mod tree;
 mod up;
+mod user;
 mod watch;
 mod written;
 
@@ -102,7 +103,8 @@ async fn command(cli: &Cli) -> Done {
         Command::Workers { json } => workers(common, *json).await,
         Command::Mark(args) => mark(common, args).await,
         Command::Unmark { job, rev } => unmark(common, job, rev).await,
-        Command::Cancel { job } => cancel(common, job).await,
+        Command::Cancel { job, reason } => cancel(common, job, reason).await,
+        Command::User(command) => user::run(common, command).await,
         // `main` runs these itself.
         Command::Server(_) | Command::Worker(_) | Command::Search(_) => Ok(0),
     }
@@ -176,11 +178,14 @@ async fn unmark(common: &Common, job: &str, rev: &str) -> Done {
     Ok(0)
 }
 
-async fn cancel(common: &Common, job: &str) -> Done {
+async fn cancel(common: &Common, job: &str, reason: &str) -> Done {
     let client = Client::new(common, Some(job))?;
     let id = client::id(job, "jobs")?;
     let path = format!("/api/v1/jobs/{id}/cancel");
-    client.call(Method::POST, &path).await?;
+    let reason = reason.to_owned();
+    client
+        .put(Method::POST, &path, &job::Cancel { reason })
+        .await?;
     println!("job {id} is cancelled");
     Ok(0)
 }

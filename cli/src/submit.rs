@@ -109,6 +109,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         selftests_from: args.selftests_from.clone(),
         fstests: fstests(args),
         two_point: args.two_point,
+        private: args.private,
         title: args.title.clone(),
     })
 }

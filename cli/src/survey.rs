@@ -79,6 +79,9 @@ pub struct RunArgs {
     /// Look into so many changes without being asked, the largest first.
     #[arg(long, default_value_t = 0, value_name = "N")]
     bisect: u32,
+    /// Only you and operators see the survey and its jobs.
+    #[arg(long)]
+    private: bool,
     #[arg(long)]
     title: Option<String>,
     /// Wait for the last run and print the matrix.
@@ -163,6 +166,7 @@ async fn begin(common: &Common, args: &RunArgs) -> Done {
         vcpus: args.vcpus,
         runs: args.runs,
         bisect: args.bisect,
+        private: args.private,
         title: args.title.clone(),
     };
     let client = Client::new(common, None)?;

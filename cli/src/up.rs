@@ -80,13 +80,20 @@ pub async fn run(args: &UpArgs) -> Done {
 }
 
 fn server_args(data: &Path, args: &UpArgs) -> Vec<String> {
-    vec![
+    let mut words = vec![
         "server".into(),
         "--data".into(),
         data.display().to_string(),
         "--listen".into(),
         args.listen.to_string(),
-    ]
+    ];
+    if args.gate.private {
+        words.push("--private".into());
+    }
+    if let Some(url) = &args.gate.url {
+        words.extend(["--url".into(), url.clone()]);
+    }
+    words
 }
 
 /// The server writes a token for workers only beside its own.

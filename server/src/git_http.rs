@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use flate2::write::GzDecoder;
@@ -36,16 +36,26 @@ struct Git {
     slots: Arc<Semaphore>,
 }
 
-/// The routes; writing is refused.
+const REFS: &str = "/git/{tree}/info/refs";
+const UPLOAD_PACK: &str = "/git/{tree}/git-upload-pack";
+const RECEIVE_PACK: &str = "/git/{tree}/git-receive-pack";
+
+/// What [`router`] serves.
+pub fn routes() -> [(Method, &'static str); 3] {
+    [
+        (Method::GET, REFS),
+        (Method::POST, UPLOAD_PACK),
+        (Method::POST, RECEIVE_PACK),
+    ]
+}
+
+/// The routes; writing is refused. Who may use them is not its business.
 pub fn router(repos: Repos) -> Router {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     Router::new()
-        .route("/git/{tree}/info/refs", get(advertise))
-        .route("/git/{tree}/git-upload-pack", post(upload_pack))
-        .route(
-            "/git/{tree}/git-receive-pack",
-            post(|| async { read_only() }),
-        )
+        .route(REFS, get(advertise))
+        .route(UPLOAD_PACK, post(upload_pack))
+        .route(RECEIVE_PACK, post(|| async { read_only() }))
         .with_state(Git { repos, slots })
 }
 

@@ -3,6 +3,7 @@
 //! `db` remembers, `judge`, `picture` and the `bisect` crate decide, `tasks` move
 //! things one step at a time, `api` and `web` talk to programs and people.
 
+pub mod access;
 pub mod answer;
 pub mod api;
 pub mod bisect_log;

@@ -10,6 +10,7 @@ use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Changed, Difference, Find, Job, Outcome};
 use firstbad_api::observation::TestObservation;
 
+use crate::db::sight::Sight;
 use crate::error::AppError;
 use crate::repo::CommitInfo;
 use crate::state::App;
@@ -17,7 +18,7 @@ use crate::view;
 
 /// The report of a job; `None` when there is no such job.
 pub async fn for_job(app: &App, id: i64) -> Result<Option<String>, AppError> {
-    let Some(job) = view::job(app, id).await? else {
+    let Some(job) = view::job(app, &Sight::nobody(), id).await? else {
         return Ok(None);
     };
     let culprit = match &job.outcome {

@@ -10,7 +10,6 @@ use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
 use firstbad_api::limits::Timing;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
+use crate::access::{self, Access, Gate, Object, Role, Routes, Surface};
 use crate::state::App;
 use crate::suites::Suites;
 use crate::{api, db, git_http, pg, tasks, web};
@@ -31,6 +31,10 @@ pub struct ServerConfig {
     /// An existing Postgres; otherwise a private cluster in `data`.
     pub database_url: Option<String>,
     pub timing: Timing,
+    /// Reading asks for an account too.
+    pub private: bool,
+    /// Address under which people reach the server, when that is not `listen`.
+    pub url: Option<String>,
 }
 
 /// Runs until shutdown.
@@ -60,7 +64,8 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
     let expiry = tokio::spawn(tasks::run_expiry(app.clone(), shutdown.clone()));
     let releases = tokio::spawn(tasks::releases::run(app.clone(), shutdown.clone()));
     let stop = shutdown.clone();
-    let serve = axum::serve(listener, router(app))
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let serve = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stop.cancelled().await });
     tokio::select! {
         served = async { serve.await } => served?,
@@ -103,25 +108,26 @@ pub async fn prepare(pool: PgPool, config: &ServerConfig) -> anyhow::Result<App>
         &mut conn,
         &config.data.join("token"),
         "local",
-        &["admin", "jobs"],
+        Some(Role::Admin),
     )
     .await?;
-    local_token(
-        &mut conn,
-        &config.data.join("worker-token"),
-        "worker",
-        &["worker"],
-    )
-    .await?;
+    local_token(&mut conn, &config.data.join("worker-token"), "worker", None).await?;
     db::lease::grace(&mut conn, config.timing.ttl_ms).await?;
     drop(conn);
-    Ok(App::new(
+    let mut app = App::new(
         pool,
         incarnation,
         config.data.clone(),
         Arc::new(suites),
         config.timing,
-    ))
+    );
+    app.gate = Arc::new(Gate {
+        private: config.private,
+        url: config.url.clone(),
+        exposed: !config.listen.ip().is_loopback(),
+        ..Gate::default()
+    });
+    Ok(app)
 }
 
 /// The token in `path`, made on the first start, readable by the owner only.
@@ -129,12 +135,12 @@ async fn local_token(
     conn: &mut sqlx::PgConnection,
     path: &Path,
     id: &str,
-    scopes: &[&str],
+    role: Option<Role>,
 ) -> anyhow::Result<()> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text.trim().to_owned(),
         Err(_) => {
-            let text = api::make_token(id);
+            let text = access::make_token(id);
             let mut file = std::fs::OpenOptions::new()
                 .write(true)
                 .create(true)
@@ -146,19 +152,28 @@ async fn local_token(
             text
         }
     };
-    api::put_token(conn, id, &text, scopes)
+    access::put_token(conn, id, &text, role)
         .await
         .with_context(|| format!("cannot store the token of {}", path.display()))
 }
 
-/// Every route of the server.
+/// Every route of the server, and what it asks of who calls it.
+pub fn routes(app: &App) -> Routes {
+    let health = Routes::new(app, Surface::Program, "")
+        .get("/healthz", Access::Open, Object::None, || async { "ok\n" })
+        .get("/readyz", Access::Open, Object::None, ready);
+    let git = git_http::router(app.repos.clone()).with_state(());
+    health
+        .merge(api::routes(app))
+        .merge(web::routes(app))
+        // Mirrors have what people wrote for private jobs too.
+        .all_of(&git_http::routes(), Access::Mirror, git)
+}
+
+/// The routes as a service.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .merge(api::router(&app))
-        .merge(web::router())
-        .merge(git_http::router(app.repos.clone()).with_state(()))
+    routes(&app)
+        .into_router()
         .fallback(web::not_found)
         .with_state(app)
         .layer(CatchPanicLayer::new())

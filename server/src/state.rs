@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::access::Gate;
 use crate::ladder::Ladders;
 use crate::repo::Repos;
 use crate::store::Store;
@@ -24,6 +25,7 @@ pub struct App {
     pub timing: Timing,
     pub incarnation: Uuid,
     pub data: PathBuf,
+    pub gate: Arc<Gate>,
     /// Wakes the planner and waiting lease requests; the database stays the truth.
     changed: Arc<watch::Sender<u64>>,
 }
@@ -45,6 +47,7 @@ impl App {
             timing,
             incarnation,
             data,
+            gate: Arc::default(),
             changed: Arc::new(watch::Sender::new(0)),
         }
     }

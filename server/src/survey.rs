@@ -8,6 +8,7 @@ use firstbad_api::survey::{Column, Edge, Matrix, NewSurvey, Row, Survey, What};
 use sqlx::PgConnection;
 
 use crate::confounders::{self, Described};
+use crate::db::sight::Sight;
 use crate::db::survey::Member;
 use crate::db::{self, rfc3339};
 use crate::error::AppError;
@@ -63,6 +64,7 @@ fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
         survey: false,
         selftests_from: None,
         fstests: None,
+        private: survey.private,
         title: None,
     }
 }
@@ -106,13 +108,13 @@ pub fn edge_key(survey: &NewSurvey, row: &Row, edge: &Edge) -> String {
     )
 }
 
-/// A survey with its matrix; `None` when there is none.
-pub async fn load(app: &App, id: i64) -> Result<Option<Matrix>, AppError> {
+/// A survey with its matrix; `None` when there is none. Jobs that cannot be seen are left out.
+pub async fn load(app: &App, sight: &Sight, id: i64) -> Result<Option<Matrix>, AppError> {
     let mut conn = app.pool.acquire().await?;
     let Some(row) = db::survey::find(&mut conn, id).await? else {
         return Ok(None);
     };
-    let members = db::survey::members(&mut conn, id).await?;
+    let members = db::survey::members(&mut conn, sight, id).await?;
     let mut matrix = Matrix {
         survey: told(&row, &members),
         columns: Vec::new(),
@@ -133,12 +135,12 @@ pub async fn load(app: &App, id: i64) -> Result<Option<Matrix>, AppError> {
     Ok(Some(matrix))
 }
 
-/// All surveys, newest first.
-pub async fn list(app: &App) -> Result<Vec<Survey>, AppError> {
+/// The surveys that can be seen, newest first.
+pub async fn list(app: &App, sight: &Sight) -> Result<Vec<Survey>, AppError> {
     let mut conn = app.pool.acquire().await?;
     let mut surveys = Vec::new();
-    for row in db::survey::list(&mut conn).await? {
-        let members = db::survey::members(&mut conn, row.id).await?;
+    for row in db::survey::list(&mut conn, sight).await? {
+        let members = db::survey::members(&mut conn, sight, row.id).await?;
         surveys.push(told(&row, &members));
     }
     Ok(surveys)
@@ -155,6 +157,7 @@ fn told(row: &db::survey::Row, members: &[Member]) -> Survey {
     Survey {
         id: row.id,
         title: row.title.clone(),
+        owner: row.owner.clone(),
         request: row.request.0.clone(),
         state: match newest.iter().all(ended) {
             true => "done".to_owned(),

@@ -15,7 +15,7 @@ use firstbad_api::worker::Worker;
 use firstbad_bisect::{Found, Mark, Node, Plan};
 use regex::bytes::Regex;
 
-use crate::db::{self, job::JobRow, rfc3339};
+use crate::db::{self, job::JobRow, rfc3339, sight::Sight};
 use crate::error::AppError;
 use crate::judge::Raw;
 use crate::picture::{Picture, Standing};
@@ -49,14 +49,14 @@ pub struct LogWindow {
     pub live: bool,
 }
 
-pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> {
+pub async fn jobs(app: &App, sight: &Sight, state: Option<&str>) -> Result<Vec<Job>, AppError> {
     let mut conn = app.pool.acquire().await?;
-    let rows = db::job::list(&mut conn, state).await?;
+    let rows = db::job::list(&mut conn, sight, state).await?;
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
         // An open job's sentence needs the whole picture; an ended one tells itself.
         if row.outcome.is_none() {
-            if let Some(mut job) = load(&mut conn, row.id, app.timing.ttl_ms).await? {
+            if let Some(mut job) = load(&mut conn, sight, row.id, app.timing.ttl_ms).await? {
                 job.candidates.clear();
                 jobs.push(job);
             }
@@ -74,8 +74,15 @@ pub async fn jobs(app: &App, state: Option<&str>) -> Result<Vec<Job>, AppError> 
     Ok(jobs)
 }
 
-pub async fn job(app: &App, id: i64) -> Result<Option<Job>, AppError> {
-    let mut job = load(&mut *app.pool.acquire().await?, id, app.timing.ttl_ms).await?;
+/// The job; which of those it leads to are told depends on who looks.
+pub async fn job(app: &App, sight: &Sight, id: i64) -> Result<Option<Job>, AppError> {
+    let mut job = load(
+        &mut *app.pool.acquire().await?,
+        sight,
+        id,
+        app.timing.ttl_ms,
+    )
+    .await?;
     if let Some(job) = &mut job {
         job.confounders = evidence::confounders(app, job).await?;
     }
@@ -156,8 +163,9 @@ pub async fn landmarks(
     Ok(rows.into_iter().map(told).collect())
 }
 
-pub async fn workers(app: &App) -> Result<Vec<Worker>, AppError> {
-    Ok(db::worker::list(&mut *app.pool.acquire().await?, app.timing.ttl_ms).await?)
+pub async fn workers(app: &App, sight: &Sight) -> Result<Vec<Worker>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(db::worker::list(&mut conn, sight, app.timing.ttl_ms).await?)
 }
 
 pub async fn commit(app: &App, tree: &str, rev: &str) -> Result<Option<CommitInfo>, AppError> {
@@ -211,6 +219,7 @@ pub async fn bisect_log(app: &App, id: i64) -> Result<Option<String>, AppError> 
 
 async fn load(
     conn: &mut sqlx::PgConnection,
+    sight: &Sight,
     id: i64,
     ttl_ms: u64,
 ) -> Result<Option<Job>, AppError> {
@@ -234,11 +243,13 @@ async fn load(
         let more = format!(" Linux {version} could not be fetched, and is tried again: {why}.");
         job.sentence.push_str(&more);
     }
-    if let Some(origin) = picture.job.origin {
+    if let Some(origin) = picture.job.origin
+        && db::sight::job(&mut *conn, sight, origin).await?.is_some()
+    {
         let row = db::job::find(&mut *conn, origin).await?;
         job.origin = row.map(|row| related(&row, &picture.job.origin_why));
     }
-    let further = db::job::further(conn, id).await?;
+    let further = db::job::further(conn, sight, id).await?;
     job.further = further
         .iter()
         .map(|row| related(row, &row.origin_why))
@@ -262,6 +273,7 @@ fn ended(row: &JobRow) -> Job {
     Job {
         id: row.id,
         title: row.title.clone(),
+        owner: row.owner.clone(),
         state: row.state.clone(),
         sentence: outcome
             .as_ref()

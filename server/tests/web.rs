@@ -387,7 +387,8 @@ async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
         Arc::new(Suites::load().unwrap()),
         Timing::DRILL,
     );
-    let router = web::router().fallback(web::not_found).with_state(app);
+    let router = web::routes(&app).into_router();
+    let router = router.fallback(web::not_found).with_state(app);
     let request = Request::get(path).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();

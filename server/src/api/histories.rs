@@ -1,13 +1,13 @@
 //! Histories that the server writes itself: patch series, and ways between configurations.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use firstbad_api::limits;
 use firstbad_api::tree::{History, NewConfigs, NewSeries};
 
-use super::auth::Caller;
 use super::trees;
+use crate::access::Principal;
 use crate::db;
 use crate::error::AppError;
 use crate::kconfig::{self, Settings};
@@ -17,7 +17,7 @@ type Written = Result<(StatusCode, Json<History>), AppError>;
 
 pub async fn series(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path(name): Path<String>,
     Json(new): Json<NewSeries>,
 ) -> Written {
@@ -28,12 +28,12 @@ pub async fn series(
         .write_series(&name, &base, &new.mbox, new.squash)
         .await;
     let history = written.map_err(|e| AppError::repo(e, "/mbox"))?;
-    answer(&app, &who, &name, history).await
+    answer(&app, who.name(), &name, history).await
 }
 
 pub async fn configs(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path(name): Path<String>,
     Json(new): Json<NewConfigs>,
 ) -> Written {
@@ -54,7 +54,7 @@ pub async fn configs(
     }
     let written = app.repos.write_configs(&name, &rev, steps).await;
     let history = written.map_err(|e| AppError::repo(e, "/bad"))?;
-    answer(&app, &who, &name, history).await
+    answer(&app, who.name(), &name, history).await
 }
 
 async fn resolve(app: &App, tree: &str, rev: &str, pointer: &str) -> Result<String, AppError> {

@@ -1,20 +1,23 @@
 //! Jobs: preview, submit, cancel. A refused request changes nothing.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::{Extension, Json};
-use firstbad_api::job::{Created, Find, NewJob, Outcome, Range, Signal};
+use firstbad_api::job::{Cancel, Created, Find, NewJob, Outcome, Range, Signal};
 use firstbad_api::lease::ConfigRequest;
 use firstbad_api::suite::SuiteBundle;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::auth::Caller;
 use super::{config, fstests, ranges, suite, trees};
+use crate::access::Principal;
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
 use crate::state::App;
+
+/// Longest reason of a cancellation, characters.
+const REASON: usize = 500;
 
 /// A request that passed every check.
 pub(crate) struct Checked {
@@ -36,7 +39,7 @@ pub async fn preview(
 
 pub async fn create(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     headers: HeaderMap,
     Json(new): Json<NewJob>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
@@ -48,44 +51,49 @@ pub async fn create(
             "Idempotency-Key: use 1 to 255 characters",
         ));
     }
-    let digest = digest(&new)?;
+    submit(&app, &who, key, new).await
+}
+
+/// Stores a job, or names the one that its owner made with the same key.
+pub(crate) async fn submit(
+    app: &App,
+    who: &Principal,
+    key: Option<&str>,
+    new: NewJob,
+) -> Result<(StatusCode, Json<Created>), AppError> {
+    let (digest, owner) = (digest(&new)?, who.owner());
     if let Some(key) = key
-        && let Some(known) = joined(&app, key, &digest).await?
+        && let Some(known) = joined(app, &owner, key, &digest).await?
     {
         return Ok(known);
     }
-    let checked = check(&app, new).await?;
+    let checked = check(app, new).await?;
     let mut tx = app.pool.begin().await?;
-    let Some(id) = insert(&mut tx, &checked, key, None).await? else {
+    let Some(id) = insert(&mut tx, &checked, &owner, key, None).await? else {
         tx.rollback().await?;
         // Another request with this key won the race.
-        let known = joined(&app, key.unwrap_or_default(), &digest).await?;
+        let known = joined(app, &owner, key.unwrap_or_default(), &digest).await?;
         return known.ok_or_else(|| AppError::Internal("a job with this key vanished".to_owned()));
     };
-    db::audit(
-        &mut tx,
-        &who,
-        "job submitted",
-        Some(id),
-        None,
-        serde_json::json!({}),
-    )
-    .await?;
+    let detail = serde_json::json!({});
+    db::audit(&mut tx, who.name(), "job submitted", Some(id), None, detail).await?;
     tx.commit().await?;
     app.wake();
     Ok((StatusCode::CREATED, Json(created(id, true))))
 }
 
-/// Stores a checked job; `None` when its idempotency key is taken.
+/// Stores a checked job; `None` when its owner has used the idempotency key before.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     checked: &Checked,
+    owner: &str,
     idempotency_key: Option<&str>,
     origin: Option<(i64, &str)>,
 ) -> Result<Option<i64>, AppError> {
     let row = NewRow {
         tree_id: checked.tree_id,
         title: &title(&checked.request),
+        owner,
         request: &checked.request,
         range: &checked.range,
         suite: &checked.suite,
@@ -105,9 +113,21 @@ pub(crate) fn digest(request: &NewJob) -> Result<String, AppError> {
 
 pub async fn cancel(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path(id): Path<i64>,
+    body: Option<Json<Cancel>>,
 ) -> Result<StatusCode, AppError> {
+    let reason = body.map(|Json(cancel)| cancel.reason).unwrap_or_default();
+    stop(&app, who.name(), id, &reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Cancels a job; what it has observed stays.
+pub(crate) async fn stop(app: &App, who: &str, id: i64, reason: &str) -> Result<(), AppError> {
+    if reason.chars().count() > REASON || reason.chars().any(char::is_control) {
+        let why = format!("reason: use at most {REASON} characters on one line");
+        return Err(AppError::bad("bad-reason", "/reason", why));
+    }
     let mut tx = app.pool.begin().await?;
     if db::job::find(&mut tx, id).await?.is_none() {
         return Err(AppError::not_found(format!("there is no job {id}")));
@@ -121,18 +141,11 @@ pub async fn cancel(
         ));
     }
     db::attempt::cancel_for_job(&mut tx, id).await?;
-    db::audit(
-        &mut tx,
-        &who,
-        "job cancelled",
-        Some(id),
-        None,
-        serde_json::json!({}),
-    )
-    .await?;
+    let detail = serde_json::json!({ "reason": reason });
+    db::audit(&mut tx, who, "job cancelled", Some(id), None, detail).await?;
     tx.commit().await?;
     app.wake();
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 fn created(id: i64, created: bool) -> Created {
@@ -145,10 +158,11 @@ fn created(id: i64, created: bool) -> Created {
 
 async fn joined(
     app: &App,
+    owner: &str,
     key: &str,
     digest: &str,
 ) -> Result<Option<(StatusCode, Json<Created>)>, AppError> {
-    match db::job::by_key(&mut *app.pool.acquire().await?, key).await? {
+    match db::job::by_key(&mut *app.pool.acquire().await?, owner, key).await? {
         None => Ok(None),
         Some((id, known)) if known == digest => {
             Ok(Some((StatusCode::OK, Json(created(id, false)))))

@@ -1,12 +1,12 @@
 //! Verdicts of people: good, bad or skip a revision of a running job, and take that back.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use firstbad_api::job::{HumanMark, NewMark};
 use sqlx::PgConnection;
 
-use super::auth::Caller;
+use crate::access::Principal;
 use crate::db;
 use crate::error::AppError;
 use crate::state::App;
@@ -16,44 +16,61 @@ const SHORTEST: usize = 7;
 /// Longest reason, characters.
 const WHY: usize = 500;
 
-/// `POST /jobs/{id}/marks`: replaces what was said of the revision before.
+/// `POST /jobs/{id}/marks`.
 pub async fn create(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path(id): Path<i64>,
     Json(new): Json<NewMark>,
 ) -> Result<(StatusCode, Json<HumanMark>), AppError> {
+    let mark = set(&app, who.name(), id, &new).await?;
+    Ok((StatusCode::CREATED, Json(mark)))
+}
+
+/// Replaces what was said of the revision before.
+pub(crate) async fn set(
+    app: &App,
+    who: &str,
+    id: i64,
+    new: &NewMark,
+) -> Result<HumanMark, AppError> {
     if new.why.chars().count() > WHY || new.why.chars().any(char::is_control) {
         let why = format!("why: use at most {WHY} characters on one line");
         return Err(AppError::bad("bad-why", "/why", why));
     }
     let mut tx = app.pool.begin().await?;
     let position = find(&mut tx, id, &new.rev).await?;
-    db::mark::undo(&mut tx, id, position, &who).await?;
-    let mark = db::mark::insert(&mut tx, id, position, new.mark, &who, &new.why).await?;
+    db::mark::undo(&mut tx, id, position, who).await?;
+    let mark = db::mark::insert(&mut tx, id, position, new.mark, who, &new.why).await?;
     let detail = serde_json::json!({ "rev": new.rev, "mark": new.mark, "why": new.why });
-    db::audit(&mut tx, &who, "revision marked", Some(id), None, detail).await?;
+    db::audit(&mut tx, who, "revision marked", Some(id), None, detail).await?;
     tx.commit().await?;
     app.wake();
-    Ok((StatusCode::CREATED, Json(mark)))
+    Ok(mark)
 }
 
 /// `DELETE /jobs/{id}/marks/{rev}`.
 pub async fn undo(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path((id, rev)): Path<(i64, String)>,
 ) -> Result<StatusCode, AppError> {
+    take_back(&app, who.name(), id, &rev).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes back what was said of a revision.
+pub(crate) async fn take_back(app: &App, who: &str, id: i64, rev: &str) -> Result<(), AppError> {
     let mut tx = app.pool.begin().await?;
-    let position = find(&mut tx, id, &rev).await?;
-    if !db::mark::undo(&mut tx, id, position, &who).await? {
+    let position = find(&mut tx, id, rev).await?;
+    if !db::mark::undo(&mut tx, id, position, who).await? {
         return Err(AppError::not_found(format!("nobody has marked {rev}")));
     }
     let detail = serde_json::json!({ "rev": rev });
-    db::audit(&mut tx, &who, "mark undone", Some(id), None, detail).await?;
+    db::audit(&mut tx, who, "mark undone", Some(id), None, detail).await?;
     tx.commit().await?;
     app.wake();
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 /// The position of a revision of an open job.

@@ -1,29 +1,27 @@
 //! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
-//! `jobs`, `surveys`, `marks`, `reads`) and workers (`leases`, `uploads`).
+//! `jobs`, `surveys`, `marks`, `users`, `reads`) and workers (`leases`, `uploads`).
 
-mod auth;
 mod config;
 mod fstests;
 mod histories;
 pub(crate) mod jobs;
 mod leases;
-mod marks;
+pub(crate) mod marks;
 pub(crate) mod ranges;
 mod reads;
 mod suite;
 pub(crate) mod surveys;
 mod trees;
 mod uploads;
+mod users;
 
-pub use auth::{make_token, put_token};
-
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use firstbad_api::limits;
 
+use crate::access::Access::*;
+use crate::access::{Object, Routes, Surface};
 use crate::error::AppError;
 use crate::state::App;
 
@@ -33,55 +31,98 @@ const REFUSAL_BYTES: usize = 64 << 10;
 const WRONG_FIELD: &str = "Failed to deserialize the JSON body into the target type: ";
 
 /// Every JSON route.
-pub fn router(app: &App) -> Router<App> {
-    let json = Router::new()
-        .route("/trees", get(trees::list).post(trees::create))
-        .route("/trees/{name}", axum::routing::delete(trees::remove))
-        .route("/trees/{name}/fetch", post(trees::fetch))
-        .route("/trees/{name}/resolve", get(trees::resolve))
-        .route("/trees/{name}/series", post(histories::series))
-        .route("/trees/{name}/configs", post(histories::configs))
-        .route("/jobs", get(reads::jobs).post(jobs::create))
-        .route("/jobs/preview", post(jobs::preview))
-        .route("/jobs/{id}", get(reads::job))
-        .route("/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/jobs/{id}/marks", post(marks::create))
-        .route("/jobs/{id}/marks/{rev}", axum::routing::delete(marks::undo))
-        .route("/jobs/{id}/report", get(reads::report))
-        .route("/jobs/{id}/bisect-log", get(reads::bisect_log))
-        .route("/surveys", get(surveys::list).post(surveys::create))
-        .route("/surveys/{id}", get(surveys::show))
-        .route("/surveys/{id}/csv", get(surveys::csv))
-        .route("/surveys/{id}/releases", post(surveys::more))
-        .route("/surveys/{id}/bisect", post(surveys::bisect))
-        .route("/attempts/{id}", get(reads::attempt))
-        .route("/attempts/{id}/log/{name}", get(reads::log))
-        .route("/artefacts/{sha256}", get(reads::artefact))
-        .route("/workers", get(reads::workers).post(leases::register))
-        .route("/leases", post(leases::lease))
-        .route("/attempts/renew", post(leases::renew))
-        .route("/attempts/stage", post(leases::stage))
-        .route("/attempts/finish", post(leases::finish))
-        .layer(DefaultBodyLimit::max(
-            limits::PATCH_BYTES + limits::JSON_BODY_BYTES,
-        ));
-    let bytes = Router::new()
-        .route("/attempts/log", put(uploads::log))
-        .layer(DefaultBodyLimit::max(limits::CHUNK_BYTES))
-        .merge(
-            Router::new()
-                .route("/attempts/artefact", put(uploads::artefact))
-                .layer(DefaultBodyLimit::disable()),
+pub fn routes(app: &App) -> Routes {
+    let json = users(reads(work(Routes::new(app, Surface::Program, "/api/v1"))));
+    let json = json
+        .post("/trees", Operate, Object::None, trees::create)
+        .delete("/trees/{name}", Operate, Object::None, trees::remove)
+        .post("/trees/{name}/fetch", Operate, Object::None, trees::fetch)
+        .post(
+            "/trees/{name}/series",
+            Submit,
+            Object::None,
+            histories::series,
+        )
+        .post(
+            "/trees/{name}/configs",
+            Submit,
+            Object::None,
+            histories::configs,
+        )
+        .post("/jobs", Submit, Object::None, jobs::create)
+        .post("/jobs/preview", Read, Object::None, jobs::preview)
+        .post("/jobs/{id}/cancel", Own, Object::Job, jobs::cancel)
+        .post("/jobs/{id}/marks", Own, Object::Job, marks::create)
+        .delete("/jobs/{id}/marks/{rev}", Own, Object::Job, marks::undo)
+        .post("/surveys", Submit, Object::None, surveys::create)
+        .post("/surveys/{id}/releases", Own, Object::Survey, surveys::more)
+        .post(
+            "/surveys/{id}/bisect",
+            Submit,
+            Object::Survey,
+            surveys::bisect,
         );
-    Router::new().nest(
-        "/api/v1",
-        json.merge(bytes)
-            .route_layer(axum::middleware::from_fn_with_state(
-                app.clone(),
-                auth::require,
-            ))
-            .layer(axum::middleware::map_response(as_problem)),
-    )
+    let most = limits::PATCH_BYTES + limits::JSON_BODY_BYTES;
+    let json = json.wrapped(|router| router.layer(DefaultBodyLimit::max(most)));
+    let routes = json.merge(uploads(app));
+    routes.wrapped(|router| router.layer(axum::middleware::map_response(as_problem)))
+}
+
+fn reads(routes: Routes) -> Routes {
+    routes
+        .get("/trees", Read, Object::None, trees::list)
+        .get("/trees/{name}/resolve", Read, Object::None, trees::resolve)
+        .get("/jobs", Read, Object::None, reads::jobs)
+        .get("/jobs/{id}", Read, Object::Job, reads::job)
+        .get("/jobs/{id}/report", Read, Object::Job, reads::report)
+        .get(
+            "/jobs/{id}/bisect-log",
+            Read,
+            Object::Job,
+            reads::bisect_log,
+        )
+        .get("/surveys", Read, Object::None, surveys::list)
+        .get("/surveys/{id}", Read, Object::Survey, surveys::show)
+        .get("/surveys/{id}/csv", Read, Object::Survey, surveys::csv)
+        .get("/attempts/{id}", Read, Object::Attempt, reads::attempt)
+        .get(
+            "/attempts/{id}/log/{name}",
+            Read,
+            Object::Attempt,
+            reads::log,
+        )
+        .get(
+            "/artefacts/{sha256}",
+            Fetch,
+            Object::Artefact,
+            reads::artefact,
+        )
+        .get("/workers", Read, Object::None, reads::workers)
+}
+
+fn users(routes: Routes) -> Routes {
+    routes
+        .get("/users", Administer, Object::None, users::list)
+        .post("/users", Administer, Object::None, users::create)
+        .patch("/users/{name}", Administer, Object::None, users::change)
+}
+
+fn work(routes: Routes) -> Routes {
+    routes
+        .post("/workers", Work, Object::None, leases::register)
+        .post("/leases", Work, Object::None, leases::lease)
+        .post("/attempts/renew", Work, Object::None, leases::renew)
+        .post("/attempts/stage", Work, Object::None, leases::stage)
+        .post("/attempts/finish", Work, Object::None, leases::finish)
+}
+
+fn uploads(app: &App) -> Routes {
+    let routes = || Routes::new(app, Surface::Program, "/api/v1");
+    let chunks = routes().put("/attempts/log", Work, Object::None, uploads::log);
+    let files = routes().put("/attempts/artefact", Work, Object::None, uploads::artefact);
+    chunks
+        .wrapped(|router| router.layer(DefaultBodyLimit::max(limits::CHUNK_BYTES)))
+        .merge(files.wrapped(|router| router.layer(DefaultBodyLimit::disable())))
 }
 
 /// Refusals of the framework (a body of another shape, an unknown method) in the form of all others.

@@ -11,7 +11,7 @@ use firstbad_api::worker::Worker;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
-use crate::db;
+use crate::access::Principal;
 use crate::error::AppError;
 use crate::state::App;
 use crate::{report, view};
@@ -23,13 +23,19 @@ pub struct JobsQuery {
 
 pub async fn jobs(
     State(app): State<App>,
+    who: Principal,
     Query(q): Query<JobsQuery>,
 ) -> Result<Json<Vec<Job>>, AppError> {
-    Ok(Json(view::jobs(&app, q.state.as_deref()).await?))
+    let jobs = view::jobs(&app, &who.sight(), q.state.as_deref()).await?;
+    Ok(Json(jobs))
 }
 
-pub async fn job(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Job>, AppError> {
-    let job = view::job(&app, id).await?;
+pub async fn job(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> Result<Json<Job>, AppError> {
+    let job = view::job(&app, &who.sight(), id).await?;
     job.map(Json)
         .ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
 }
@@ -57,8 +63,11 @@ pub async fn attempt(
         .ok_or_else(|| AppError::not_found(format!("there is no attempt {id}")))
 }
 
-pub async fn workers(State(app): State<App>) -> Result<Json<Vec<Worker>>, AppError> {
-    Ok(Json(view::workers(&app).await?))
+pub async fn workers(
+    State(app): State<App>,
+    who: Principal,
+) -> Result<Json<Vec<Worker>>, AppError> {
+    Ok(Json(view::workers(&app, &who.sight()).await?))
 }
 
 #[derive(Deserialize)]
@@ -105,9 +114,6 @@ pub async fn artefact(
 ) -> Result<Response, AppError> {
     let missing = || AppError::not_found("there is no such artefact");
     if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(missing());
-    }
-    if !db::attempt::has_artefact(&mut *app.pool.acquire().await?, &sha256).await? {
         return Err(missing());
     }
     let file = tokio::fs::File::open(app.store.artefact_path(&sha256)).await;

@@ -1,14 +1,14 @@
 //! Surveys: begin, widen, read, look into a change.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use firstbad_api::job::Created;
 use firstbad_api::survey::{BisectEdge, Edge, Matrix, MoreReleases, NewSurvey, Row, Survey};
 
-use super::auth::Caller;
 use super::jobs::{self, Checked};
+use crate::access::Principal;
 use crate::error::AppError;
 use crate::state::App;
 use crate::{db, survey};
@@ -18,22 +18,30 @@ const RELEASES: usize = 200;
 /// Suites of one survey.
 const SUITES: usize = 40;
 
-pub async fn list(State(app): State<App>) -> Result<Json<Vec<Survey>>, AppError> {
-    Ok(Json(survey::list(&app).await?))
+pub async fn list(State(app): State<App>, who: Principal) -> Result<Json<Vec<Survey>>, AppError> {
+    Ok(Json(survey::list(&app, &who.sight()).await?))
 }
 
-pub async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Matrix>, AppError> {
-    matrix(&app, id).await.map(Json)
+pub async fn show(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> Result<Json<Matrix>, AppError> {
+    matrix(&app, &who, id).await.map(Json)
 }
 
-pub async fn csv(State(app): State<App>, Path(id): Path<i64>) -> Result<Response, AppError> {
-    let text = survey::csv(&matrix(&app, id).await?);
+pub async fn csv(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> Result<Response, AppError> {
+    let text = survey::csv(&matrix(&app, &who, id).await?);
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response())
 }
 
 pub async fn create(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Json(new): Json<NewSurvey>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
     let checked = check(&app, &new).await?;
@@ -42,13 +50,13 @@ pub async fn create(
         _ => format!("{} in {}", new.suites.join(", "), new.tree),
     };
     let mut tx = app.pool.begin().await?;
-    let id = db::survey::insert(&mut tx, &title, &new).await?;
+    let id = db::survey::insert(&mut tx, &title, &who.owner(), &new).await?;
     for job in &checked {
-        let job = added(&mut tx, job).await?;
+        let job = added(&mut tx, job, &who.owner()).await?;
         db::survey::adopt(&mut tx, id, job, None).await?;
     }
     let detail = serde_json::json!({ "survey": id });
-    db::audit(&mut tx, &who, "survey submitted", None, None, detail).await?;
+    db::audit(&mut tx, who.name(), "survey submitted", None, None, detail).await?;
     tx.commit().await?;
     app.wake();
     Ok((StatusCode::CREATED, Json(created(id))))
@@ -57,12 +65,12 @@ pub async fn create(
 /// Adds columns: each suite has a new job, which takes over what was run.
 pub async fn more(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path(id): Path<i64>,
     Json(more): Json<MoreReleases>,
 ) -> Result<Json<Created>, AppError> {
-    let before = matrix(&app, id).await?;
-    let mut request = before.survey.request;
+    let before = matrix(&app, &who, id).await?.survey;
+    let mut request = before.request;
     for release in more.releases {
         if !request.releases.contains(&release) {
             request.releases.push(release);
@@ -73,24 +81,39 @@ pub async fn more(
     let mut tx = app.pool.begin().await?;
     db::survey::update(&mut tx, id, &request).await?;
     for job in &checked {
-        let job = added(&mut tx, job).await?;
+        let job = added(&mut tx, job, &before.owner).await?;
         db::survey::adopt(&mut tx, id, job, None).await?;
     }
     let detail = serde_json::json!({ "survey": id, "releases": request.releases });
-    db::audit(&mut tx, &who, "survey widened", None, None, detail).await?;
+    db::audit(&mut tx, who.name(), "survey widened", None, None, detail).await?;
     tx.commit().await?;
     app.wake();
     Ok(Json(created(id)))
 }
 
-/// Starts the bisection of a change, or names the one that looks into it.
+/// `POST /surveys/{id}/bisect`.
 pub async fn bisect(
     State(app): State<App>,
-    Extension(Caller(who)): Extension<Caller>,
+    who: Principal,
     Path(id): Path<i64>,
     Json(wanted): Json<BisectEdge>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
-    let matrix = matrix(&app, id).await?;
+    let created = begin(&app, &who, id, &wanted).await?;
+    let status = match created.created {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    Ok((status, Json(created)))
+}
+
+/// Starts the bisection of a change, or names the one that looks into it.
+pub(crate) async fn begin(
+    app: &App,
+    who: &Principal,
+    id: i64,
+    wanted: &BisectEdge,
+) -> Result<Created, AppError> {
+    let matrix = matrix(app, who, id).await?;
     let row = matrix.rows.get(wanted.row).ok_or_else(|| {
         let why = format!(
             "row: the survey has {} rows, counted from 0",
@@ -108,25 +131,29 @@ pub async fn bisect(
         AppError::bad("no-change", "/column", why)
     })?;
     if let Some(job) = edge.job {
-        return Ok((StatusCode::OK, Json(of_job(job, false))));
+        return Ok(of_job(job, false));
     }
-    let job = look_into(&app, &matrix.survey, row, edge, &who).await?;
-    Ok((StatusCode::CREATED, Json(of_job(job, true))))
+    let owner = match matrix.survey.request.private {
+        true => matrix.survey.owner.clone(),
+        false => who.owner(),
+    };
+    let job = look_into(app, &matrix.survey, row, edge, (who.name(), &owner)).await?;
+    Ok(of_job(job, true))
 }
 
-/// Makes the job that looks into a change.
+/// Makes the job that looks into a change, for an owner.
 pub(crate) async fn look_into(
     app: &App,
     of: &Survey,
     row: &Row,
     edge: &Edge,
-    who: &str,
+    (who, owner): (&str, &str),
 ) -> Result<i64, AppError> {
     let request = survey::bisection_of(&of.request, row, edge);
     let key = survey::edge_key(&of.request, row, edge);
     let checked = jobs::check(app, request).await?;
     let mut tx = app.pool.begin().await?;
-    let job = added(&mut tx, &checked).await?;
+    let job = added(&mut tx, &checked, owner).await?;
     db::survey::adopt(&mut tx, of.id, job, Some(&key)).await?;
     let detail = serde_json::json!({ "survey": of.id, "change": key });
     db::audit(&mut tx, who, "change looked into", Some(job), None, detail).await?;
@@ -135,13 +162,13 @@ pub(crate) async fn look_into(
     Ok(job)
 }
 
-async fn added(conn: &mut sqlx::PgConnection, job: &Checked) -> Result<i64, AppError> {
-    let id = jobs::insert(conn, job, None, None).await?;
+async fn added(conn: &mut sqlx::PgConnection, job: &Checked, owner: &str) -> Result<i64, AppError> {
+    let id = jobs::insert(conn, job, owner, None, None).await?;
     id.ok_or_else(|| AppError::Internal("a job without a key was not stored".to_owned()))
 }
 
-async fn matrix(app: &App, id: i64) -> Result<Matrix, AppError> {
-    let found = survey::load(app, id).await?;
+async fn matrix(app: &App, who: &Principal, id: i64) -> Result<Matrix, AppError> {
+    let found = survey::load(app, &who.sight(), id).await?;
     found.ok_or_else(|| AppError::not_found(format!("there is no survey {id}")))
 }
 

@@ -229,14 +229,6 @@ pub async fn artefacts(
     .await
 }
 
-/// True when some attempt lists this artefact.
-pub async fn has_artefact(conn: &mut PgConnection, sha256: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM artefact WHERE sha256 = $1)")
-        .bind(sha256)
-        .fetch_one(conn)
-        .await
-}
-
 /// Capabilities a new job is pinned to: those of the live worker seen last that can build.
 pub async fn newest_caps(
     conn: &mut PgConnection,

@@ -7,6 +7,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::sight::Sight;
+
 /// A job as stored.
 #[derive(sqlx::FromRow)]
 pub struct JobRow {
@@ -15,6 +17,7 @@ pub struct JobRow {
     pub tree: String,
     pub state: String,
     pub title: String,
+    pub owner: String,
     pub request: Json<NewJob>,
     pub range: Json<Range>,
     pub suite: Json<SuiteBundle>,
@@ -36,7 +39,7 @@ pub struct JobRow {
 macro_rules! job_query {
     ($rest:literal) => {
         concat!(
-            "SELECT j.id, j.tree_id, t.name AS tree, j.state::text AS state, j.title, j.request, j.range,
+            "SELECT j.id, j.tree_id, t.name AS tree, j.state::text AS state, j.title, j.owner, j.request, j.range,
                     j.suite, j.config, j.toolchain, j.toolset, j.qemu_version, j.outcome,
                     j.request_digest, j.origin, j.origin_why, j.narrowed, j.weighed, j.difference,
                     j.created_at, j.ended_at
@@ -50,6 +53,7 @@ macro_rules! job_query {
 pub struct NewRow<'a> {
     pub tree_id: i64,
     pub title: &'a str,
+    pub owner: &'a str,
     pub request: &'a NewJob,
     pub range: &'a Range,
     pub suite: &'a SuiteBundle,
@@ -104,9 +108,9 @@ pub async fn insert(
 ) -> sqlx::Result<Option<i64>> {
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO job (tree_id, title, request, range, suite, config, idempotency_key, request_digest,
-                          origin, origin_why)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING id",
+                          origin, origin_why, owner)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (owner, idempotency_key) DO NOTHING RETURNING id",
     )
     .bind(new.tree_id)
     .bind(new.title)
@@ -118,6 +122,7 @@ pub async fn insert(
     .bind(new.request_digest)
     .bind(new.origin.map(|o| o.0))
     .bind(new.origin.map_or("", |o| o.1))
+    .bind(new.owner)
     .fetch_optional(&mut *conn)
     .await?;
     let Some(id) = id else { return Ok(None) };
@@ -175,9 +180,9 @@ pub async fn split_off(
 ) -> sqlx::Result<i64> {
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO job (tree_id, state, title, request, range, suite, config, toolchain, toolset,
-                          qemu_version, request_digest, weighed, origin, origin_why)
+                          qemu_version, request_digest, weighed, owner, origin, origin_why)
          SELECT tree_id, state, $2, $3, range, suite, config, toolchain, toolset, qemu_version, $4, weighed,
-                id, $5
+                owner, id, $5
            FROM job WHERE id = $1 RETURNING id",
     )
     .bind(job)
@@ -266,12 +271,21 @@ pub async fn led_on(
     Ok(rows == 1)
 }
 
-/// The jobs that `job` led to, oldest first.
-pub async fn further(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<JobRow>> {
-    sqlx::query_as(job_query!("WHERE j.origin = $1 ORDER BY j.id"))
-        .bind(job)
-        .fetch_all(conn)
-        .await
+/// The jobs that `job` led to and that can be seen, oldest first.
+pub async fn further(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    job: i64,
+) -> sqlx::Result<Vec<JobRow>> {
+    let (all, owner) = sight.args();
+    sqlx::query_as(job_query!(
+        "WHERE j.origin = $1 AND (NOT j.private OR $2 OR j.owner = $3) ORDER BY j.id"
+    ))
+    .bind(job)
+    .bind(all)
+    .bind(owner)
+    .fetch_all(conn)
+    .await
 }
 
 pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<JobRow>> {
@@ -281,20 +295,34 @@ pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<JobRo
         .await
 }
 
-/// `(id, request digest)` of the job made with this idempotency key.
-pub async fn by_key(conn: &mut PgConnection, key: &str) -> sqlx::Result<Option<(i64, String)>> {
-    sqlx::query_as("SELECT id, request_digest FROM job WHERE idempotency_key = $1")
+/// `(id, request digest)` of the job that this owner made with this idempotency key.
+pub async fn by_key(
+    conn: &mut PgConnection,
+    owner: &str,
+    key: &str,
+) -> sqlx::Result<Option<(i64, String)>> {
+    let query = "SELECT id, request_digest FROM job WHERE owner = $1 AND idempotency_key = $2";
+    sqlx::query_as(query)
+        .bind(owner)
         .bind(key)
         .fetch_optional(conn)
         .await
 }
 
-/// Newest first, at most 200; only those in `state` when given.
-pub async fn list(conn: &mut PgConnection, state: Option<&str>) -> sqlx::Result<Vec<JobRow>> {
+/// Newest first, at most 200 of those that can be seen; only those in `state` when given.
+pub async fn list(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    state: Option<&str>,
+) -> sqlx::Result<Vec<JobRow>> {
+    let (all, owner) = sight.args();
     sqlx::query_as(job_query!(
-        "WHERE $1::text IS NULL OR j.state::text = $1 ORDER BY j.id DESC LIMIT 200"
+        "WHERE ($1::text IS NULL OR j.state::text = $1) AND (NOT j.private OR $2 OR j.owner = $3)
+         ORDER BY j.id DESC LIMIT 200"
     ))
     .bind(state)
+    .bind(all)
+    .bind(owner)
     .fetch_all(conn)
     .await
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not know: HTTP, git, templates. Rows become domain values here.
 
+pub mod account;
 pub mod attempt;
 pub mod forecast;
 pub mod job;
@@ -10,6 +11,7 @@ pub mod live;
 pub mod mark;
 pub mod release;
 pub mod repeat;
+pub mod sight;
 pub mod survey;
 pub mod token;
 pub mod tree;
@@ -39,7 +41,7 @@ pub async fn writable(conn: &mut PgConnection) -> sqlx::Result<bool> {
     Ok(read_only == "off")
 }
 
-/// Records what happened; `who` is a token name, `worker` or `server`.
+/// Records what happened; `who` is the name of an account or token, a worker's id, or `server`.
 pub async fn audit(
     conn: &mut PgConnection,
     who: &str,

@@ -5,11 +5,14 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::sight::Sight;
+
 /// One survey.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Row {
     pub id: i64,
     pub title: String,
+    pub owner: String,
     pub request: Json<NewSurvey>,
     pub created_at: OffsetDateTime,
     /// Changes still to be looked into.
@@ -29,30 +32,38 @@ pub struct Member {
 pub async fn insert(
     conn: &mut PgConnection,
     title: &str,
+    owner: &str,
     request: &NewSurvey,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "INSERT INTO survey (title, request, bisect) VALUES ($1, $2, $3) RETURNING id",
+        "INSERT INTO survey (title, request, bisect, owner) VALUES ($1, $2, $3, $4) RETURNING id",
     )
     .bind(title)
     .bind(Json(request))
     .bind(i32::try_from(request.bisect).unwrap_or(i32::MAX))
+    .bind(owner)
     .fetch_one(conn)
     .await
 }
 
 pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Row>> {
-    sqlx::query_as("SELECT id, title, request, created_at, bisect FROM survey WHERE id = $1")
+    sqlx::query_as("SELECT id, title, owner, request, created_at, bisect FROM survey WHERE id = $1")
         .bind(id)
         .fetch_optional(conn)
         .await
 }
 
-/// Newest first.
-pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as("SELECT id, title, request, created_at, bisect FROM survey ORDER BY id DESC")
-        .fetch_all(conn)
-        .await
+/// Those that can be seen, newest first.
+pub async fn list(conn: &mut PgConnection, sight: &Sight) -> sqlx::Result<Vec<Row>> {
+    let (all, owner) = sight.args();
+    sqlx::query_as(
+        "SELECT id, title, owner, request, created_at, bisect FROM survey
+          WHERE NOT private OR $1 OR owner = $2 ORDER BY id DESC",
+    )
+    .bind(all)
+    .bind(owner)
+    .fetch_all(conn)
+    .await
 }
 
 /// Stores what is asked now.
@@ -81,13 +92,20 @@ pub async fn adopt(
     Ok(())
 }
 
-/// All jobs of a survey, oldest first.
-pub async fn members(conn: &mut PgConnection, survey: i64) -> sqlx::Result<Vec<Member>> {
+/// The jobs of a survey that can be seen, oldest first.
+pub async fn members(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    survey: i64,
+) -> sqlx::Result<Vec<Member>> {
+    let (all, owner) = sight.args();
     sqlx::query_as(
         "SELECT id, suite -> 'spec' ->> 'name' AS suite, state::text AS state, survey_edge
-           FROM job WHERE survey = $1 ORDER BY id",
+           FROM job WHERE survey = $1 AND (NOT private OR $2 OR owner = $3) ORDER BY id",
     )
     .bind(survey)
+    .bind(all)
+    .bind(owner)
     .fetch_all(conn)
     .await
 }

@@ -7,13 +7,20 @@ use sqlx::PgConnection;
 pub struct Token {
     pub name: String,
     pub hash: Vec<u8>,
-    pub scopes: Vec<String>,
+    /// As [`crate::access::Role`] spells it, or `worker`.
+    pub role: String,
+    /// The account it belongs to, and what that may do.
+    pub account: Option<String>,
+    pub account_role: Option<String>,
 }
 
-/// The unexpired token with this id.
+/// The token with this id, unless it has expired, is revoked or belongs to a disabled account.
 pub async fn find(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Token>> {
     sqlx::query_as(
-        "SELECT name, hash, scopes FROM token WHERE id = $1 AND (expires_at IS NULL OR expires_at > now())",
+        "SELECT t.name, t.hash, t.role, a.name AS account, a.role AS account_role
+           FROM token t LEFT JOIN account a ON a.id = t.account_id
+          WHERE t.id = $1 AND (t.expires_at IS NULL OR t.expires_at > now())
+            AND t.revoked_at IS NULL AND a.disabled_at IS NULL",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -26,16 +33,16 @@ pub async fn put(
     id: &str,
     name: &str,
     hash: &[u8],
-    scopes: &[String],
+    role: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO token (id, name, hash, scopes) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (id) DO UPDATE SET name = $2, hash = $3, scopes = $4",
+        "INSERT INTO token (id, name, hash, role) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (id) DO UPDATE SET name = $2, hash = $3, role = $4",
     )
     .bind(id)
     .bind(name)
     .bind(hash)
-    .bind(scopes)
+    .bind(role)
     .execute(conn)
     .await?;
     Ok(())

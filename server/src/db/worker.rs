@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::rfc3339;
+use super::sight::{self, Sight};
 
 pub async fn register(
     conn: &mut PgConnection,
@@ -44,6 +45,7 @@ struct Row {
     registered_at: OffsetDateTime,
     seen_at: OffsetDateTime,
     live: bool,
+    attempt: Option<i64>,
     doing: Option<String>,
     done: i64,
     infra: i64,
@@ -51,17 +53,22 @@ struct Row {
     not_exact: i64,
 }
 
-/// Workers, live ones first; `ttl_ms` decides who is live.
-pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Worker>> {
+/// Workers, live ones first; `ttl_ms` decides who is live. What they do is told to those who can see it.
+pub async fn list(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    ttl_ms: u64,
+) -> sqlx::Result<Vec<Worker>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT w.id, w.name, w.caps, w.registered_at, w.seen_at,
                 w.seen_at > now() - make_interval(secs => $1) AS live,
-                (SELECT format('attempt %s: %s %s', a.id, a.kind, coalesce(a.stage, ''))
-                   FROM attempt a WHERE a.state = 'leased' AND a.worker = w.id LIMIT 1) AS doing,
+                l.id AS attempt, format('attempt %s: %s %s', l.id, l.kind, coalesce(l.stage, '')) AS doing,
                 (SELECT count(*) FROM attempt a WHERE a.state = 'done' AND a.worker = w.id) AS done,
                 (SELECT count(*) FROM audit u WHERE u.what = 'infrastructure' AND u.who = w.id::text) AS infra,
                 coalesce(r.repeated, 0) AS repeated, coalesce(r.not_exact, 0) AS not_exact
            FROM worker w
+                LEFT JOIN LATERAL (SELECT a.id, a.kind, a.stage FROM attempt a
+                                    WHERE a.state = 'leased' AND a.worker = w.id LIMIT 1) l ON true
                 LEFT JOIN (
                 SELECT worker, count(*) AS repeated, count(*) FILTER (WHERE differs <> '') AS not_exact
                   FROM (SELECT a.worker, r.attempt_id, r.differs
@@ -73,22 +80,28 @@ pub async fn list(conn: &mut PgConnection, ttl_ms: u64) -> sqlx::Result<Vec<Work
           ORDER BY live DESC, w.seen_at DESC LIMIT 200",
     )
     .bind(ttl_ms as f64 / 1000.0)
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|r| Worker {
+    let mut workers = Vec::new();
+    for r in rows {
+        let doing = match r.attempt {
+            None => None,
+            Some(id) if sight::attempt(conn, sight, id).await? => r.doing,
+            Some(_) => Some("an attempt".to_owned()),
+        };
+        workers.push(Worker {
             worker: r.id,
             name: r.name,
             caps: r.caps.0,
             registered_at: rfc3339(r.registered_at),
             seen_at: rfc3339(r.seen_at),
             live: r.live,
-            doing: r.doing.map(|d| d.trim().to_owned()),
+            doing: doing.map(|d| d.trim().to_owned()),
             done: r.done,
             infrastructure_failures: r.infra,
             repeated: r.repeated,
             not_exact: r.not_exact,
-        })
-        .collect())
+        });
+    }
+    Ok(workers)
 }

@@ -94,12 +94,13 @@ async fn lead_on(app: &App, id: i64) -> anyhow::Result<()> {
         Some(pair) if checked.is_empty() => Some(pair.difference(app, &picture).await?),
         _ => None,
     };
+    let owner = &picture.job.owner;
     let mut tx = app.pool.begin().await?;
     if !db::job::led_on(&mut tx, id, difference.as_ref()).await? {
         return Ok(());
     }
     for (job, why) in &checked {
-        let new = api::jobs::insert(&mut tx, job, None, Some((id, why))).await?;
+        let new = api::jobs::insert(&mut tx, job, owner, None, Some((id, why))).await?;
         let detail = serde_json::json!({ "why": why, "job": new });
         db::audit(&mut tx, "server", "job led on", Some(id), None, detail).await?;
     }

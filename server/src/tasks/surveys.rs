@@ -2,6 +2,7 @@
 
 use firstbad_api::survey::{Edge, Row};
 
+use crate::db::sight::Sight;
 use crate::state::App;
 use crate::{api, db, survey};
 
@@ -21,7 +22,7 @@ pub async fn tick(app: &App) -> anyhow::Result<()> {
 }
 
 async fn look(app: &App, id: i64) -> anyhow::Result<()> {
-    let Some(matrix) = survey::load(app, id).await? else {
+    let Some(matrix) = survey::load(app, &Sight::All, id).await? else {
         return Ok(());
     };
     if matrix.survey.state != "done" {
@@ -42,8 +43,9 @@ async fn look(app: &App, id: i64) -> anyhow::Result<()> {
         .collect();
     // Cases first, then the largest changes.
     edges.sort_by(|a, b| size(b.1).total_cmp(&size(a.1)));
+    let who = (WHO, matrix.survey.owner.as_str());
     for (row, edge) in edges.into_iter().take(left) {
-        if let Err(error) = api::surveys::look_into(app, &matrix.survey, row, edge, WHO).await {
+        if let Err(error) = api::surveys::look_into(app, &matrix.survey, row, edge, who).await {
             tracing::warn!(survey = id, %error, change = edge.text, "no job for a change");
         }
     }

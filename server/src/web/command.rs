@@ -86,6 +86,7 @@ pub(super) fn command(request: &NewJob) -> String {
     switch(request.merge_first, "--merge-first");
     switch(request.every_flip, "--every-flip");
     switch(request.two_point, "--two-point");
+    switch(request.private, "--private");
     words.push("--wait".to_string());
     words.join(" ")
 }

@@ -6,6 +6,7 @@ use firstbad_api::job::{Job, Outcome};
 
 use super::error::{Page, PageError, id, page};
 use super::format;
+use crate::access::Principal;
 use crate::state::App;
 use crate::view::Change;
 
@@ -52,10 +53,10 @@ impl CulpritPage<'_> {
 }
 
 /// `GET /jobs/{id}/culprit`.
-pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Page {
+pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Path<String>) -> Page {
     let number = id(&text, "Job")?;
     let what = format!("The culprit of job {number}");
-    let job = crate::view::job(&app, number).await?;
+    let job = crate::view::job(&app, &who.sight(), number).await?;
     let Some((job, rev)) = job.and_then(|job| match &job.outcome {
         Some(Outcome::Culprit { rev, .. }) => {
             let rev = rev.clone();

@@ -51,6 +51,17 @@ impl From<AppError> for PageError {
         let problem = error.into_problem();
         let (title, next) = match problem.status {
             503 => ("Not just now", "Load the page again in a few seconds."),
+            404 => (
+                "Not found",
+                "It may have been made on another server, or not be for you to see; signing in may help.",
+            ),
+            401 | 403 => ("Not allowed", "Sign in with an account that may do this."),
+            413 | 422 => (
+                "This cannot be taken",
+                "Go back, change it and send it again.",
+            ),
+            409 => ("Too late", "Load the page again to see where it stands."),
+            429 => ("Too often", "Wait a minute and try again."),
             500.. => (
                 "Our failure",
                 "Jobs go on running. Load the page again; if it stays, look at the server's log.",

@@ -15,6 +15,7 @@ use super::command::command;
 use super::error::{Page, PageError, id, page};
 use super::format::{self, short};
 use super::strip::{Strip, strip};
+use crate::access::Principal;
 use crate::repo::CommitInfo;
 use crate::state::App;
 
@@ -362,7 +363,11 @@ pub(super) struct ListQuery {
 }
 
 /// `GET /`.
-pub(super) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Page {
+pub(super) async fn list(
+    State(app): State<App>,
+    who: Principal,
+    Query(query): Query<ListQuery>,
+) -> Page {
     let state = query.state.filter(|s| !s.is_empty());
     if let Some(state) = &state
         && !STATES.iter().any(|(known, _)| known == state)
@@ -373,7 +378,7 @@ pub(super) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
             "Use one of running, queued, done or cancelled.",
         ));
     }
-    let jobs = crate::view::jobs(&app, state.as_deref()).await?;
+    let jobs = crate::view::jobs(&app, &who.sight(), state.as_deref()).await?;
     page(&JobsPage::new(jobs, state))
 }
 
@@ -413,9 +418,9 @@ async fn landmarks(app: &App, job: &Job) -> Result<Vec<Landmark>, PageError> {
 }
 
 /// `GET /jobs/{id}`.
-pub(super) async fn show(State(app): State<App>, Path(text): Path<String>) -> Page {
+pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Path<String>) -> Page {
     let number = id(&text, "Job")?;
-    let job = crate::view::job(&app, number).await?;
+    let job = crate::view::job(&app, &who.sight(), number).await?;
     let job = job.ok_or_else(|| absent(number))?;
     let commit = culprit(&app, &job).await;
     let landmarks = landmarks(&app, &job).await?;

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::access::Object;
 use crate::db;
 use crate::error::AppError;
 use crate::state::App;
@@ -29,6 +31,9 @@ const STREAMS: usize = 500;
 
 static ROOM: std::sync::LazyLock<Arc<Semaphore>> =
     std::sync::LazyLock::new(|| Arc::new(Semaphore::new(STREAMS)));
+
+/// A stream ends then, and the browser connects again: whoever may not look any more, does not.
+const LIFE: Duration = Duration::from_secs(300);
 
 /// What a page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +73,11 @@ impl Subject {
 async fn version(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
     let mut conn = app.pool.acquire().await?;
     Ok(match of {
-        Subject::All => Some(db::live::all(&mut conn).await?),
+        // Counts what not everybody may see: only that it is another one is told.
+        Subject::All => {
+            let all = Sha256::digest(db::live::all(&mut conn).await?);
+            Some(hex::encode(&all[..8]))
+        }
         Subject::Job(id) => db::live::job(&mut conn, *id).await?,
         Subject::Attempt(id) => db::live::attempt(&mut conn, *id).await?,
         Subject::Log(id, name) => {
@@ -82,6 +91,16 @@ async fn version(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     of: String,
+}
+
+/// The job or attempt that a request to follow is about, if it is one.
+pub(crate) fn followed(uri: &Uri) -> Option<(Object, i64)> {
+    let Query(wanted) = Query::<Wanted>::try_from_uri(uri).ok()?;
+    match Subject::parse(&wanted.of)? {
+        Subject::All => None,
+        Subject::Job(id) => Some((Object::Job, id)),
+        Subject::Attempt(id) | Subject::Log(id, _) => Some((Object::Attempt, id)),
+    }
 }
 
 /// `GET /live?of=job/12`: an event `changed` at once, since the page may be older than the stream, and
@@ -117,12 +136,13 @@ pub(super) async fn stream(
         seen,
         _room: room,
     };
+    let over = tokio::time::sleep(LIFE);
     let events = stream::unfold(follower, |mut follower| async {
         let version = follower.next().await?;
         let event = Event::default().event("changed").id(&version).data(version);
         Some((Ok::<_, Infallible>(event), follower))
     });
-    Ok(Sse::new(events)
+    Ok(Sse::new(events.take_until(over))
         .keep_alive(KeepAlive::default())
         .into_response())
 }

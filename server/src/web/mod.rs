@@ -1,9 +1,10 @@
 //! The pages: server-rendered HTML that works without JavaScript; with it they are live.
 //!
 //! Owns routes, templates, static files and what a page looks like. Reads only through
-//! `crate::view`; must not know SQL, git or how a verdict is derived. Every text from a kernel or
-//! a user reaches a page through a template that escapes it.
+//! `crate::view`, and acts through `crate::api`; must not know SQL, git or how a verdict is derived.
+//! Every text from a kernel or a user reaches a page through a template that escapes it.
 
+mod action;
 pub(crate) mod assets;
 mod attempt;
 mod chart;
@@ -15,24 +16,31 @@ mod format;
 mod job;
 mod live;
 mod log;
+mod login;
 mod new;
 mod place;
 mod strip;
 mod survey;
+pub(crate) mod viewer;
 
-use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::get;
+use firstbad_api::limits;
 
+use crate::access::Access::*;
+use crate::access::{Object, Routes, Surface};
 use crate::state::App;
 
 pub use attempt::AttemptPage;
 pub use chart::Landmark;
+pub(crate) use error::PageError;
 pub use error::{ErrorPage, not_found};
 pub use job::{JobPage, JobsPage};
+pub(crate) use live::followed;
 pub use log::{LogPage, Window};
+pub(crate) use login::sign_in_at;
 pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
 
 /// No script but ours, no frame, nothing from elsewhere.
@@ -42,28 +50,54 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
 /// Version in the footer.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// All pages. Merge it beside the API; it sets no fallback ([`not_found`] is one).
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/", get(job::list))
-        .route("/jobs", get(job::list))
-        .route("/jobs/new", get(new::show))
-        .route("/jobs/{id}", get(job::show))
-        .route("/jobs/{id}/culprit", get(culprit::show))
-        .route("/jobs/{id}/report", get(job::report))
-        .route("/jobs/{id}/bisect-log", get(job::bisect_log))
-        .route("/attempts/{id}", get(attempt::show))
-        .route("/attempts/{id}/log/{name}", get(log::show))
-        .route("/attempts/{id}/log/{name}/raw", get(log::raw))
-        .route("/surveys", get(survey::list))
-        .route("/surveys/{id}", get(survey::show))
-        .route("/trees", get(place::trees))
-        .route("/trees/{name}", get(place::tree))
-        .route("/workers", get(place::workers))
-        .route("/help", get(place::help))
-        .route("/live", get(live::stream))
-        .route("/static/{file}", get(assets::serve))
-        .layer(map_response(guard))
+/// All pages. It sets no fallback ([`not_found`] is one).
+pub fn routes(app: &App) -> Routes {
+    let pages = Routes::new(app, Surface::Page, "")
+        .get("/", Read, Object::None, job::list)
+        .get("/jobs", Read, Object::None, job::list)
+        .get("/jobs/new", Read, Object::None, new::show)
+        .get("/jobs/{id}", Read, Object::Job, job::show)
+        .get("/jobs/{id}/culprit", Read, Object::Job, culprit::show)
+        .get("/jobs/{id}/report", Read, Object::Job, job::report)
+        .get("/jobs/{id}/bisect-log", Read, Object::Job, job::bisect_log)
+        .get("/attempts/{id}", Read, Object::Attempt, attempt::show)
+        .get(
+            "/attempts/{id}/log/{name}",
+            Read,
+            Object::Attempt,
+            log::show,
+        )
+        .get(
+            "/attempts/{id}/log/{name}/raw",
+            Read,
+            Object::Attempt,
+            log::raw,
+        )
+        .get("/surveys", Read, Object::None, survey::list)
+        .get("/surveys/{id}", Read, Object::Survey, survey::show)
+        .get("/trees", Read, Object::None, place::trees)
+        .get("/trees/{name}", Read, Object::None, place::tree)
+        .get("/workers", Read, Object::None, place::workers)
+        .get("/help", Read, Object::None, place::help)
+        .get("/live", Read, Object::Followed, live::stream)
+        .get("/static/{file}", Open, Object::None, assets::serve);
+    let forms = pages
+        .get("/login", Open, Object::None, login::show)
+        .post("/login", Open, Object::None, login::sign_in)
+        .post("/logout", SignedIn, Object::None, login::sign_out)
+        .post("/jobs", Submit, Object::None, new::submit)
+        .get("/jobs/{id}/act", Own, Object::Job, action::show)
+        .post("/jobs/{id}/cancel", Own, Object::Job, action::cancel)
+        .post("/jobs/{id}/marks", Own, Object::Job, action::mark)
+        .post("/jobs/{id}/unmark", Own, Object::Job, action::unmark)
+        .post(
+            "/surveys/{id}/bisect",
+            Submit,
+            Object::Survey,
+            action::bisect,
+        );
+    let small = DefaultBodyLimit::max(limits::FORM_BYTES);
+    forms.wrapped(|router| router.layer(small).layer(map_response(guard)))
 }
 
 /// Sets the headers every page carries.
@@ -80,6 +114,6 @@ pub(crate) async fn guard(mut response: Response) -> Response {
     }
     headers
         .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache"));
+        .or_insert(HeaderValue::from_static("private, no-cache"));
     response
 }

@@ -5,14 +5,17 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect};
+use axum::{Form, Json};
 use firstbad_api::job::NewJob;
 use firstbad_api::problem::Problem;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::command;
 use super::error::{Page, page};
 use super::format::{self, shell};
+use crate::access::Principal;
 use crate::api::jobs;
 use crate::bisect_log;
 use crate::error::AppError;
@@ -20,7 +23,7 @@ use crate::forecast::Forecast;
 use crate::state::App;
 
 /// The fields, as they were written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Asked {
     tree: String,
@@ -45,6 +48,10 @@ pub struct Asked {
     first_parent: Option<String>,
     bisect_log: String,
     title: String,
+    private: Option<String>,
+    /// Of the form that submits: sent twice, it is one job.
+    #[serde(skip_serializing)]
+    key: String,
 }
 
 /// What is wrong, and with which field.
@@ -102,6 +109,7 @@ impl Asked {
             "skip": words(&self.skip),
             "paths": words(&self.paths),
             "first_parent": self.first_parent.is_some(),
+            "private": self.private.is_some(),
             "config": { "fragment": self.fragment.replace("\r\n", "\n") },
         });
         let mut set = |name: &str, value: Value| body[name] = value;
@@ -227,6 +235,23 @@ impl NewPage {
         Ok(out)
     }
 
+    /// All that was written, for the form that submits it.
+    fn fields(&self) -> Vec<(String, String)> {
+        let fields = match serde_json::to_value(&self.asked) {
+            Ok(Value::Object(fields)) => fields,
+            _ => return Vec::new(),
+        };
+        let texts = fields.into_iter().filter_map(|(name, value)| match value {
+            Value::String(text) if name != "private" && !text.is_empty() => Some((name, text)),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    fn key(&self) -> uuid::Uuid {
+        uuid::Uuid::new_v4()
+    }
+
     /// What is wrong with a field.
     fn wrong_with(&self, field: &str) -> Option<&str> {
         let wrong = self.wrong.as_ref().filter(|wrong| wrong.field == field)?;
@@ -303,6 +328,24 @@ fn plain() -> serde_json::Result<Value> {
 /// `GET /jobs/new`.
 pub(super) async fn show(State(app): State<App>, Query(asked): Query<Asked>) -> Page {
     page(&NewPage::of(&app, asked).await?)
+}
+
+/// `POST /jobs`: what the form means is submitted, or the form says why not.
+pub(super) async fn submit(
+    State(app): State<App>,
+    who: Principal,
+    Form(asked): Form<Asked>,
+) -> Page {
+    let request = match asked.request() {
+        Ok(request) => request,
+        Err(_) => return page(&NewPage::of(&app, asked).await?),
+    };
+    let key = Some(asked.key.as_str()).filter(|key| !key.is_empty());
+    match jobs::submit(&app, &who, key, request).await {
+        Ok((_, Json(created))) => Ok(Redirect::to(&created.url).into_response()),
+        Err(AppError::Problem(_)) => page(&NewPage::of(&app, asked).await?),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use firstbad_api::worker::Worker;
 use super::chip::Chip;
 use super::error::{Page, PageError, page};
 use super::format;
+use crate::access::Principal;
 use crate::repo::RefInfo;
 use crate::state::App;
 
@@ -78,8 +79,8 @@ pub(super) async fn tree(State(app): State<App>, Path(name): Path<String>) -> Pa
 }
 
 /// `GET /workers`.
-pub(super) async fn workers(State(app): State<App>) -> Page {
-    let mut workers = crate::view::workers(&app).await?;
+pub(super) async fn workers(State(app): State<App>, who: Principal) -> Page {
+    let mut workers = crate::view::workers(&app, &who.sight()).await?;
     workers.sort_by(|a, b| b.live.cmp(&a.live).then_with(|| b.seen_at.cmp(&a.seen_at)));
     page(&WorkersPage { workers })
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::chip::Chip;
 use super::error::{Page, PageError, page};
 use super::format;
+use crate::access::Principal;
 use crate::scale::round;
 use crate::state::App;
 use crate::survey;
@@ -171,14 +172,19 @@ fn share(x: Option<f64>) -> String {
 }
 
 /// `GET /surveys`.
-pub async fn list(State(app): State<App>) -> Page {
-    let surveys = survey::list(&app).await?;
+pub async fn list(State(app): State<App>, who: Principal) -> Page {
+    let surveys = survey::list(&app, &who.sight()).await?;
     page(&SurveysPage { surveys })
 }
 
 /// `GET /surveys/{id}`.
-pub async fn show(State(app): State<App>, Path(id): Path<i64>, Query(q): Query<Shown>) -> Page {
-    let Some(matrix) = survey::load(&app, id).await? else {
+pub async fn show(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+    Query(q): Query<Shown>,
+) -> Page {
+    let Some(matrix) = survey::load(&app, &who.sight(), id).await? else {
         return Err(PageError::missing(
             &format!("Survey {id}"),
             "All surveys are under Surveys.",

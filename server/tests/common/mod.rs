@@ -1,6 +1,7 @@
 //! A real server on a real database and a real repository, with a fake worker.
 #![allow(dead_code, clippy::expect_used)]
 
+pub mod browser;
 pub mod ladder;
 
 use std::path::{Path, PathBuf};
@@ -29,11 +30,16 @@ pub struct TestServer {
     pub http: reqwest::Client,
     pub dir: tempfile::TempDir,
     pub token: String,
-    worker_token: String,
+    pub worker_token: String,
 }
 
 impl TestServer {
     pub async fn start() -> TestServer {
+        TestServer::start_as(false, None).await
+    }
+
+    /// A server that asks readers for an account too, or that is reached under an address.
+    pub async fn start_as(private: bool, address: Option<&str>) -> TestServer {
         let database = firstbad_server::pg::test_database()
             .await
             .expect("Postgres: scripts/setup.sh installs it");
@@ -51,6 +57,8 @@ impl TestServer {
                 long_poll_ms: 50,
                 ..Timing::DRILL
             },
+            private,
+            url: address.map(str::to_owned),
         };
         std::fs::create_dir_all(&config.data).unwrap();
         let app = prepare(pool, &config).await.unwrap();
