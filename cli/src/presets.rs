@@ -72,7 +72,15 @@ mod tests {
         let all = read().unwrap();
         assert_eq!(
             all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
-            ["mainline", "stable", "linux-next", "btrfs", "vfs", "wsl2"]
+            [
+                "mainline",
+                "stable",
+                "linux-next",
+                "btrfs",
+                "vfs",
+                "wsl2",
+                "fstests"
+            ]
         );
         for preset in &all {
             assert!(preset.url.starts_with("https://"), "{}", preset.url);
