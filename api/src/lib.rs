@@ -6,6 +6,7 @@
 
 pub mod artefact;
 pub mod attempt;
+pub mod bisect_log;
 pub mod custom;
 pub mod fstests;
 pub mod guest;

@@ -5,7 +5,6 @@
 
 mod args;
 mod attempts;
-mod bisect_log;
 mod client;
 mod config;
 mod custom;

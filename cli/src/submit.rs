@@ -1,5 +1,6 @@
 //! `submit`: from the command line to a job request.
 
+use firstbad_api::bisect_log::{self, Stands};
 use firstbad_api::custom::NAME;
 use firstbad_api::fstests::Fstests;
 use firstbad_api::job::{self, Created, NewJob, Range, Signal};
@@ -7,7 +8,6 @@ use firstbad_api::lease::RunMode;
 use firstbad_api::limits;
 
 use crate::args::{Common, Find, Mode, SubmitArgs};
-use crate::bisect_log::{self, Stands};
 use crate::client::Client;
 use crate::fail::{Done, Fail};
 use crate::{custom, input, show, watch, written};

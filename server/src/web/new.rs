@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect};
 use axum::{Form, Json};
+use firstbad_api::bisect_log;
 use firstbad_api::job::NewJob;
 use firstbad_api::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,6 @@ use super::error::{Page, page};
 use super::format::{self, shell};
 use crate::access::Principal;
 use crate::api::jobs;
-use crate::bisect_log;
 use crate::error::AppError;
 use crate::forecast::Forecast;
 use crate::state::App;
@@ -158,16 +158,16 @@ impl Asked {
         if self.bisect_log.trim().is_empty() {
             return Ok(());
         }
-        let steps =
+        let stands =
             bisect_log::read(&self.bisect_log).map_err(|why| Wrong::of("bisect_log", why))?;
-        if let Some(nearest) = steps.bad.last() {
-            body["bad"] = json!(nearest);
-        }
-        body["good"] = json!(steps.good);
-        let skip = words(&self.skip).into_iter().chain(steps.skip);
+        body["bad"] = json!(stands.bad);
+        body["good"] = json!(stands.good);
+        let skip = words(&self.skip).into_iter().chain(stands.skip);
         body["skip"] = json!(skip.collect::<Vec<_>>());
-        if steps.fix {
-            body["find"] = json!("fix");
+        let paths = words(&self.paths).into_iter().chain(stands.paths);
+        body["paths"] = json!(paths.collect::<Vec<_>>());
+        if stands.first_parent {
+            body["first_parent"] = json!(true);
         }
         Ok(())
     }
@@ -387,7 +387,8 @@ mod tests {
         };
         assert_eq!(odd.request().err().unwrap().field, "vcpus");
         let by_hand = Asked {
-            bisect_log: "git bisect bad b\ngit bisect good g\ngit bisect skip s".into(),
+            bisect_log: "git bisect start\ngit bisect bad b\ngit bisect good g\ngit bisect skip s"
+                .into(),
             ..asked
         };
         let request = by_hand.request().ok().unwrap();

@@ -1,7 +1,7 @@
 //! Where a `git bisect` of somebody else stands, from its log.
 //!
-//! Reads what git writes (`git bisect log`) and nothing more: comments and unknown terms are no
-//! steps. Must not run anything.
+//! Reads what git writes (`git bisect log`) and nothing more: comments are no steps. Must not run
+//! anything.
 
 /// The range that the steps leave.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub struct Stands {
 /// A sentence that names the line, or what is missing.
 pub fn read(text: &str) -> Result<Stands, String> {
     let mut stands = Stands::default();
+    let (mut old, mut new) = ("old".to_owned(), "new".to_owned());
     let mut started = false;
     for (number, line) in text.lines().enumerate() {
         let Some(rest) = line.strip_prefix("git bisect ") else {
@@ -31,11 +32,20 @@ pub fn read(text: &str) -> Result<Stands, String> {
         let mut revs = words.filter(|w| !w.is_empty());
         match step.as_str() {
             "start" => {
-                stands = start(revs.collect());
+                let mut words: Vec<String> = revs.collect();
+                let mut term = |options: [&str; 2]| {
+                    let at = words.iter().position(|w| options.contains(&w.as_str()))?;
+                    words.drain(at..words.len().min(at + 2)).nth(1)
+                };
+                old = term(["--term-old", "--term-good"]).unwrap_or(old);
+                new = term(["--term-new", "--term-bad"]).unwrap_or(new);
+                stands = start(words);
                 started = true;
             }
-            "good" | "old" => stands.good.extend(revs),
-            "bad" | "new" => stands.bad = revs.next().unwrap_or_default(),
+            step if step == "good" || step == old => stands.good.extend(revs),
+            step if step == "bad" || step == new => {
+                stands.bad = revs.next().unwrap_or_default();
+            }
             "skip" => stands.skip.extend(revs),
             _ => return Err(format!("line {}: unknown step {step:?}", number + 1)),
         }
@@ -106,6 +116,17 @@ mod tests {
         assert_eq!(stands.skip, ["s1", "s2"]);
         assert_eq!(stands.paths, ["fs/it's", "mm"]);
         assert!(stands.first_parent);
+    }
+
+    #[test]
+    fn the_words_of_the_log_are_its_own() {
+        let log = "git bisect start '--term-old' 'broken' '--term-new' 'fixed'\n\
+                   git bisect fixed f\ngit bisect broken o\n";
+        let stands = read(log).unwrap();
+        assert_eq!(
+            (stands.bad.as_str(), &stands.good[..]),
+            ("f", &["o".to_owned()][..])
+        );
     }
 
     #[test]
