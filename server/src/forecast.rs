@@ -63,8 +63,12 @@ impl Forecast {
             },
         );
         let runs = steps * u64::from(request.runs.max(1)) + RUNS_BESIDE;
-        let build_ms = db::forecast::build_ms(&mut conn, checked.tree_id).await?;
-        let test_ms = db::forecast::test_ms(&mut conn, &checked.suite.spec.name).await?;
+        let (tree, suite) = (
+            Some(checked.tree_id),
+            Some(checked.suite.spec.name.as_str()),
+        );
+        let build_ms = db::forecast::middle_ms(&mut conn, "build", tree, None).await?;
+        let test_ms = db::forecast::middle_ms(&mut conn, "test", None, suite).await?;
         let seconds = build_ms.zip(test_ms).map(|(build, test)| {
             let ms = build * builds as f64 + test * runs as f64;
             (ms / 1000.0) as u64

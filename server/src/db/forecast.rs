@@ -16,28 +16,22 @@ pub async fn stored(conn: &mut PgConnection, identities: &[String]) -> sqlx::Res
     .await
 }
 
-/// The middle time of a tree's last builds, ms.
-pub async fn build_ms(conn: &mut PgConnection, tree: i64) -> sqlx::Result<Option<f64>> {
+/// The middle time of the last attempts of a kind, of a tree or of a suite, ms.
+pub async fn middle_ms(
+    conn: &mut PgConnection,
+    kind: &str,
+    tree: Option<i64>,
+    suite: Option<&str>,
+) -> sqlx::Result<Option<f64>> {
     sqlx::query_scalar(
         "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FROM
             (SELECT sum(s.duration_ms) AS ms FROM stage s JOIN attempt a ON a.id = s.attempt_id
-              WHERE a.kind = 'build' AND a.state = 'done' AND a.tree_id = $1
-              GROUP BY a.id ORDER BY a.id DESC LIMIT $2) AS last",
+              WHERE a.kind = $1::attempt_kind AND a.state = 'done'
+                AND ($2::bigint IS NULL OR a.tree_id = $2) AND ($3::text IS NULL OR a.suite = $3)
+              GROUP BY a.id ORDER BY a.id DESC LIMIT $4) AS last",
     )
+    .bind(kind)
     .bind(tree)
-    .bind(LAST)
-    .fetch_one(conn)
-    .await
-}
-
-/// The same of a suite's last runs.
-pub async fn test_ms(conn: &mut PgConnection, suite: &str) -> sqlx::Result<Option<f64>> {
-    sqlx::query_scalar(
-        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FROM
-            (SELECT sum(s.duration_ms) AS ms FROM stage s JOIN attempt a ON a.id = s.attempt_id
-              WHERE a.kind = 'test' AND a.state = 'done' AND a.suite = $1
-              GROUP BY a.id ORDER BY a.id DESC LIMIT $2) AS last",
-    )
     .bind(suite)
     .bind(LAST)
     .fetch_one(conn)
