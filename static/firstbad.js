@@ -65,10 +65,22 @@ async function changed() {
   }
 }
 
-function watch() {
-  if (!main?.dataset.live) return;
+function follow() {
   stream = new EventSource(`/live?of=${encodeURIComponent(main.dataset.live)}`);
   stream.addEventListener("changed", changed);
+  // Refused, which a browser takes for its end: the page is fetched without being told.
+  stream.addEventListener("error", () => {
+    if (stream.readyState !== EventSource.CLOSED) return;
+    setTimeout(async () => {
+      await changed();
+      if (main.dataset.live) follow();
+    }, 5000);
+  });
+}
+
+function watch() {
+  if (!main?.dataset.live) return;
+  follow();
   document.addEventListener("scroll", () => late && follows() && changed(), { passive: true });
   document.addEventListener("selectionchange", () => late && !String(getSelection()) && changed());
 }

@@ -60,6 +60,24 @@ async fn a_page_is_told_of_changes_and_misses_none() {
     }
 }
 
+#[tokio::test]
+async fn what_a_worker_calls_its_stage_is_no_line_of_an_event() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 8).await;
+    let id = server.submit(&request("line", &revs[0], &revs[7])).await;
+    let mut worker = server.register().await;
+    tasks::advance_jobs::tick(&server.app).await.unwrap();
+    let lease = worker.lease().await.unwrap();
+    let stage = "UPDATE attempt SET stage = E'boot\\r\\nevent: other' WHERE state = 'leased'";
+    sqlx::query(stage).execute(&server.app.pool).await.unwrap();
+    for of in [
+        format!("job/{id}"),
+        format!("attempt/{}", lease.fence.attempt),
+    ] {
+        assert_eq!(events(&server, &of, None).await.len(), 1, "{of}");
+    }
+}
+
 async fn form(server: &TestServer, fields: &[(&str, &str)]) -> String {
     let get = server.http.get(format!("{}/jobs/new", server.url));
     let answer = get.query(fields).send().await.unwrap();

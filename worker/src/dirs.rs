@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -126,8 +126,14 @@ impl Dirs {
     /// Takes the right to measure real time on this host, among the workers whose directories lie
     /// beside this one; `None` while another has it. It is given back when the file is dropped.
     pub fn measuring(&self) -> Result<Option<File>, InfraError> {
-        let path = self.root.with_file_name("measuring.lock");
-        let file = File::create(&path).context(format!("cannot make {}", path.display()))?;
+        let path = self.root.with_file_name("firstbad-measuring.lock");
+        // Whoever could read it could hold it.
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .context(format!("cannot make {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),

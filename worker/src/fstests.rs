@@ -80,8 +80,10 @@ pub async fn archive(
     let built = build(kbuild, &pinned.tree, &source, scratch, log, until).await?;
     if let Step::Done(_) = &built {
         let new = kept.with_extension("new");
+        // Whole or absent, also after a power failure: nobody looks into it again.
         fs::copy(&to, &new)
-            .and_then(|_| fs::rename(&new, &kept))
+            .and_then(|_| fs::File::open(&new)?.sync_all())
+            .and_then(|()| fs::rename(&new, &kept))
             .context("cannot keep the archive of fstests")?;
         dirs.prune();
     }

@@ -69,15 +69,12 @@ impl Subject {
     }
 }
 
-/// Changes when the page would; `None` when there is no such thing.
+/// Changes when the page would; `None` when there is no such thing. A digest, since it is made of what
+/// not everybody may see and of words of workers, which could be no line of an event.
 async fn version(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
     let mut conn = app.pool.acquire().await?;
-    Ok(match of {
-        // Counts what not everybody may see: only that it is another one is told.
-        Subject::All => {
-            let all = Sha256::digest(db::live::all(&mut conn).await?);
-            Some(hex::encode(&all[..8]))
-        }
+    let version = match of {
+        Subject::All => Some(db::live::all(&mut conn).await?),
         Subject::Job(id) => db::live::job(&mut conn, *id).await?,
         Subject::Attempt(id) => db::live::attempt(&mut conn, *id).await?,
         Subject::Log(id, name) => {
@@ -85,7 +82,8 @@ async fn version(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
             let log = crate::view::log_window(app, *id, name, 0, 0).await?;
             log.map(|log| format!("{}-{}", log.total, log.live))
         }
-    })
+    };
+    Ok(version.map(|version| hex::encode(&Sha256::digest(version)[..8])))
 }
 
 #[derive(Debug, Deserialize)]
