@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amend::{Mend, Retraction};
 use crate::custom::CustomTest;
 use crate::fstests::Fstests;
 use crate::lease::{ConfigBase, RunMode};
@@ -507,6 +508,15 @@ pub struct Job {
     /// Of a guilty release that could not be looked into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// Patches for candidates that could not be built or run without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mends: Vec<Mend>,
+    /// Attempts given up because of failures of ours.
+    #[serde(default)]
+    pub held: usize,
+    /// Somebody took the result back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retracted: Option<Retraction>,
     /// The job that led to this one.
     #[serde(default)]
     pub origin: Option<Related>,

@@ -4,6 +4,7 @@
 //! the machine that a requested run means ([`qemu`]), so that worker and server
 //! agree on it. Must not know: SQL, git, processes, or how a verdict is derived.
 
+pub mod amend;
 pub mod artefact;
 pub mod attempt;
 pub mod bisect_log;

@@ -50,6 +50,9 @@ pub struct Worker {
     pub seen_at: String,
     /// Seen within the lease time.
     pub live: bool,
+    /// Who said that it is to get no more work: `POST /api/v1/workers/{id}/drain`, undone by `DELETE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_by: Option<String>,
     /// Attempt and stage now running.
     pub doing: Option<String>,
     pub done: i64,

@@ -87,23 +87,8 @@ pub enum Command {
     RunSuite(RunSuiteArgs),
     #[command(flatten)]
     Search(crate::search::SearchCommand),
-    /// Say yourself whether a revision of a running job is good or bad, or to be skipped.
-    Mark(MarkArgs),
-    /// Take such a mark back.
-    Unmark {
-        /// Number or page address of the job.
-        job: String,
-        /// Commit id, at least seven digits of it.
-        rev: String,
-    },
-    /// Stop a job; what it has observed stays.
-    Cancel {
-        /// Number or page address of the job.
-        job: String,
-        /// Why, for the record.
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
+    #[command(flatten)]
+    Act(crate::act::ActCommand),
     /// Accounts of people, for who signs in with a browser.
     #[command(subcommand)]
     User(crate::user::UserCommand),
@@ -496,27 +481,6 @@ pub struct JobArgs {
     /// Print the finished job as the server answers it.
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct MarkArgs {
-    /// Number or page address of the job.
-    pub job: String,
-    /// Commit id, at least seven digits of it.
-    pub rev: String,
-    /// With `--find fix` bad means that the problem is still there.
-    #[arg(value_enum)]
-    pub mark: Word,
-    /// The reason, shown with the result.
-    #[arg(long, default_value = "")]
-    pub why: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Word {
-    Good,
-    Bad,
-    Skip,
 }
 
 #[derive(Debug, Args)]

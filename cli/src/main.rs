@@ -3,6 +3,7 @@
 //! Owns arguments, exit codes and what a terminal shows. Must not know SQL,
 //! git or QEMU: it asks the server, or starts server and worker.
 
+mod act;
 mod args;
 mod attempts;
 mod client;
@@ -30,11 +31,10 @@ mod written;
 use std::process::ExitCode;
 
 use clap::Parser;
-use firstbad_api::job::{self, HumanMark, Job, NewMark};
+use firstbad_api::job::Job;
 use firstbad_api::worker::Worker;
-use reqwest::Method;
 
-use args::{Cli, Command, Common, JobsArgs, MarkArgs, Word};
+use args::{Cli, Command, Common, JobsArgs};
 use client::Client;
 use fail::{Done, Fail};
 
@@ -100,9 +100,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Replay(args) => replay::run(common, args).await,
         Command::RunSuite(args) => run_suite::run(args).await,
         Command::Workers { json } => workers(common, *json).await,
-        Command::Mark(args) => mark(common, args).await,
-        Command::Unmark { job, rev } => unmark(common, job, rev).await,
-        Command::Cancel { job, reason } => cancel(common, job, reason).await,
+        Command::Act(command) => act::run(common, command).await,
         Command::User(command) => user::run(common, command).await,
         // `main` runs these itself.
         Command::Server(_) | Command::Worker(_) | Command::Search(_) => Ok(0),
@@ -147,44 +145,5 @@ async fn workers(common: &Common, json: bool) -> Done {
         return show::json(&workers);
     }
     println!("{}", show::workers(&workers));
-    Ok(0)
-}
-
-async fn mark(common: &Common, args: &MarkArgs) -> Done {
-    let client = Client::new(common, Some(&args.job))?;
-    let id = client::id(&args.job, "jobs")?;
-    let new = NewMark {
-        rev: args.rev.clone(),
-        mark: match args.mark {
-            Word::Good => job::Word::Good,
-            Word::Bad => job::Word::Bad,
-            Word::Skip => job::Word::Skip,
-        },
-        why: args.why.clone(),
-    };
-    let path = format!("/api/v1/jobs/{id}/marks");
-    let _stored: HumanMark = client.post(&path, &new, &[]).await?;
-    println!("{} is marked {}", args.rev, new.mark.as_str());
-    Ok(0)
-}
-
-async fn unmark(common: &Common, job: &str, rev: &str) -> Done {
-    let client = Client::new(common, Some(job))?;
-    let id = client::id(job, "jobs")?;
-    let path = format!("/api/v1/jobs/{id}/marks/{rev}");
-    client.call(Method::DELETE, &path).await?;
-    println!("the mark of {rev} is taken back");
-    Ok(0)
-}
-
-async fn cancel(common: &Common, job: &str, reason: &str) -> Done {
-    let client = Client::new(common, Some(job))?;
-    let id = client::id(job, "jobs")?;
-    let path = format!("/api/v1/jobs/{id}/cancel");
-    let reason = reason.to_owned();
-    client
-        .put(Method::POST, &path, &job::Cancel { reason })
-        .await?;
-    println!("job {id} is cancelled");
     Ok(0)
 }

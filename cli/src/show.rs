@@ -326,7 +326,12 @@ pub fn workers(workers: &[Worker]) -> String {
     let rows = workers.iter().map(|worker| {
         vec![
             line(&worker.name),
-            if worker.live { "live" } else { "gone" }.into(),
+            match (worker.live, &worker.drained_by) {
+                (false, _) => "gone",
+                (true, None) => "live",
+                (true, Some(_)) => "drained",
+            }
+            .into(),
             format!("{} CPUs", worker.caps.cpus),
             line(&worker.caps.accel),
             line(&worker.caps.kinds.join(",")),

@@ -46,7 +46,10 @@ pub async fn follow(client: &Client, id: i64, json: bool) -> Done {
                 let page = client.page(&format!("/jobs/{id}"));
                 println!("{}", show::job(&job, &page));
             }
-            return Ok(fail::outcome_code(job.outcome.as_ref()));
+            return Ok(match job.retracted {
+                None => fail::outcome_code(job.outcome.as_ref()),
+                Some(_) => fail::outcome_code(None),
+            });
         }
         let doing = doing(client, &job).await;
         screen.status(&status(&job, &doing), &seen.since(&doing), job.eta_s);

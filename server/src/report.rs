@@ -66,10 +66,10 @@ fn write(
     culprit: Option<&CommitInfo>,
     run: Option<&Shown>,
 ) -> std::fmt::Result {
-    let tag = if job.request.find == Find::Fix {
-        "FIXED"
-    } else {
-        "REGRESSION"
+    let tag = match job.request.find {
+        _ if job.retracted.is_some() => "RETRACTED",
+        Find::Fix => "FIXED",
+        Find::Regression => "REGRESSION",
     };
     writeln!(out, "Subject: [{tag}] {}", one_line(&job.title))?;
     writeln!(out)?;
@@ -146,6 +146,7 @@ fn write(
     bisect_log(out, job)?;
     if let Some(Outcome::Culprit { rev, .. }) = &job.outcome
         && job.request.find == Find::Regression
+        && job.retracted.is_none()
         && !culprit.is_some_and(|c| c.ours)
     {
         writeln!(out, "\n#regzbot introduced: {rev}")?;

@@ -4,6 +4,7 @@ mod evidence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use firstbad_api::amend::{Mend, Retraction};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{
     Candidate, CandidateTest, Cost, Exactness, Find, Job, Likely, Outcome, Related, Walk,
@@ -267,6 +268,14 @@ fn related(row: &JobRow, why: &str) -> Related {
     }
 }
 
+fn retracted(row: &JobRow) -> Option<Retraction> {
+    Some(Retraction {
+        who: row.retracted_by.clone()?,
+        why: row.retracted_why.clone()?,
+        at: rfc3339(row.retracted_at?),
+    })
+}
+
 /// A job without its candidates, from the row alone.
 fn ended(row: &JobRow) -> Job {
     let outcome = row.outcome.as_ref().map(|o| o.0.clone());
@@ -278,6 +287,13 @@ fn ended(row: &JobRow) -> Job {
         sentence: outcome
             .as_ref()
             .map(|o| outcome_sentence(o, row.request.find))
+            .map(|told| match retracted(row) {
+                Some(by) => {
+                    let why = by.why.trim_end_matches('.');
+                    format!("Retracted by {}: {why}. It had said: {told}", by.who)
+                }
+                None => told,
+            })
             .unwrap_or_default(),
         request: row.request.0.clone(),
         range: row.range.0.clone(),
@@ -298,6 +314,9 @@ fn ended(row: &JobRow) -> Job {
         exactness: Exactness::default(),
         confounders: None,
         difference: row.difference.as_ref().map(|d| d.0.clone()),
+        mends: vec![],
+        held: 0,
+        retracted: retracted(row),
         origin: None,
         further: vec![],
         stage_ms: BTreeMap::new(),
@@ -318,6 +337,10 @@ pub fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
         }
     }
     job.stage_ms = stage_ms;
+    job.mends = picture.mends.iter().map(Mend::from).collect();
+    let sites = picture.sites.values().chain(picture.reverts.values());
+    let probes = sites.flat_map(|s| s.build.iter().chain(s.tests.iter().map(|t| &t.probe)));
+    job.held = probes.filter(|p| p.state == "held").count();
     let candidates = picture.revisions.range(0..).map(|(_, r)| r);
     let suspected = candidates.filter(|r| r.eligible && r.weight > Some(1));
     job.relevant = picture.weights().map(|_| suspected.count());

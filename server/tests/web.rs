@@ -190,7 +190,10 @@ fn tested() -> Value {
 #[test]
 fn an_ended_job_shows_its_evidence() {
     let ended = job(42, "done", culprit(), history(48), 48);
-    let html = page("job-done", &JobPage::new(&ended, Some(commit()), &[]));
+    let html = page(
+        "job-done",
+        &JobPage::new(&ended, Some(commit()), &[], vec![]),
+    );
     assert!(!html.contains("http-equiv=\"refresh\""));
     assert!(html.contains(&rev(16)) && html.contains("99.98 %"));
     assert!(html.contains("good end") && html.contains("3 of 3 runs failed"));
@@ -221,7 +224,7 @@ fn a_running_job_loads_itself_again_and_a_long_range_is_zoomed() {
         },
         4_800,
     );
-    let html = page("job-running", &JobPage::new(&running, None, &[]));
+    let html = page("job-running", &JobPage::new(&running, None, &[], vec![]));
     assert!(html.contains("<meta http-equiv=\"refresh\" content=\"5\">"));
     assert!(html.contains("Whole range") && html.contains("Around what is left"));
     assert!(html.contains("about 6 min"));
@@ -259,13 +262,13 @@ fn every_outcome_says_what_to_do_next() {
         let ended = job(50, "done", outcome, history(48), 48);
         let html = page(
             &format!("job-outcome-{n}"),
-            &JobPage::new(&ended, None, &[]),
+            &JobPage::new(&ended, None, &[], vec![]),
         );
         assert!(html.contains("<strong>Next.</strong>"));
     }
     let mut queued = job(44, "queued", Value::Null, vec![], 48);
     queued.request.find = firstbad_api::job::Find::Fix;
-    let html = page("job-queued", &JobPage::new(&queued, None, &[]));
+    let html = page("job-queued", &JobPage::new(&queued, None, &[], vec![]));
     assert!(html.contains("Nothing is tested yet.") && html.contains("--find fix"));
 }
 

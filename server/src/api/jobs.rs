@@ -16,7 +16,7 @@ use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
 use crate::state::App;
 
-/// Longest reason of a cancellation, characters.
+/// Longest reason of what somebody does, characters.
 const REASON: usize = 500;
 
 /// A request that passed every check.
@@ -106,7 +106,7 @@ pub(crate) async fn insert(
 }
 
 /// Tells requests apart.
-pub(crate) fn digest(request: &NewJob) -> Result<String, AppError> {
+pub(crate) fn digest(request: &impl serde::Serialize) -> Result<String, AppError> {
     let body = serde_json::to_vec(request).map_err(|e| AppError::Internal(e.to_string()))?;
     Ok(hex::encode(Sha256::digest(body)))
 }
@@ -124,10 +124,7 @@ pub async fn cancel(
 
 /// Cancels a job; what it has observed stays.
 pub(crate) async fn stop(app: &App, who: &str, id: i64, reason: &str) -> Result<(), AppError> {
-    if reason.chars().count() > REASON || reason.chars().any(char::is_control) {
-        let why = format!("reason: use at most {REASON} characters on one line");
-        return Err(AppError::bad("bad-reason", "/reason", why));
-    }
+    check_line(reason, "reason")?;
     let mut tx = app.pool.begin().await?;
     if db::job::find(&mut tx, id).await?.is_none() {
         return Err(AppError::not_found(format!("there is no job {id}")));
@@ -148,7 +145,20 @@ pub(crate) async fn stop(app: &App, who: &str, id: i64, reason: &str) -> Result<
     Ok(())
 }
 
-fn created(id: i64, created: bool) -> Created {
+/// What somebody wrote in one line.
+pub(super) fn check_line(text: &str, field: &str) -> Result<(), AppError> {
+    if text.chars().count() > REASON || text.chars().any(char::is_control) {
+        let why = format!("{field}: use at most {REASON} characters on one line");
+        return Err(AppError::bad(
+            &format!("bad-{field}"),
+            &format!("/{field}"),
+            why,
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn created(id: i64, created: bool) -> Created {
     Created {
         id,
         url: format!("/jobs/{id}"),
@@ -241,7 +251,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     })
 }
 
-fn check_numbers(new: &NewJob) -> Result<(), AppError> {
+pub(super) fn check_numbers(new: &NewJob) -> Result<(), AppError> {
     if new.good.is_empty() && !new.survey {
         check_walk(new)?;
     }

@@ -106,7 +106,7 @@ pub async fn lease(
 
 async fn try_lease(app: &App, request: &LeaseRequest) -> Result<Option<Lease>, AppError> {
     let mut conn = app.pool.acquire().await?;
-    let Some(caps) = db::worker::seen(&mut conn, request.worker).await? else {
+    let Some(seen) = db::worker::seen(&mut conn, request.worker).await? else {
         return Err(AppError::refused(
             StatusCode::NOT_FOUND,
             "unknown-worker",
@@ -114,11 +114,18 @@ async fn try_lease(app: &App, request: &LeaseRequest) -> Result<Option<Lease>, A
             "worker: not registered with this server; register again",
         ));
     };
-    if request.free_bytes < limits::FREE_BYTES_MIN {
+    if seen.drained || request.free_bytes < limits::FREE_BYTES_MIN {
         return Ok(None);
     }
     let ttl_ms = app.timing.ttl_ms;
-    let claim = db::lease::claim(&mut conn, request.worker, &request.kinds, &caps, ttl_ms).await?;
+    let claim = db::lease::claim(
+        &mut conn,
+        request.worker,
+        &request.kinds,
+        &seen.caps,
+        ttl_ms,
+    )
+    .await?;
     Ok(claim.map(|claim| Lease {
         fence: Fence {
             attempt: claim.id,

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use firstbad_api::job::{HumanMark, NewMark};
 use sqlx::PgConnection;
 
+use super::jobs::check_line;
 use crate::access::Principal;
 use crate::db;
 use crate::error::AppError;
@@ -13,8 +14,6 @@ use crate::state::App;
 
 /// Least length of an abbreviated commit id.
 const SHORTEST: usize = 7;
-/// Longest reason, characters.
-const WHY: usize = 500;
 
 /// `POST /jobs/{id}/marks`.
 pub async fn create(
@@ -34,10 +33,7 @@ pub(crate) async fn set(
     id: i64,
     new: &NewMark,
 ) -> Result<HumanMark, AppError> {
-    if new.why.chars().count() > WHY || new.why.chars().any(char::is_control) {
-        let why = format!("why: use at most {WHY} characters on one line");
-        return Err(AppError::bad("bad-why", "/why", why));
-    }
+    check_line(&new.why, "why")?;
     let mut tx = app.pool.begin().await?;
     let position = find(&mut tx, id, &new.rev).await?;
     db::mark::undo(&mut tx, id, position, who).await?;

@@ -1,6 +1,7 @@
 //! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
-//! `jobs`, `surveys`, `marks`, `users`, `reads`) and workers (`leases`, `uploads`).
+//! `jobs`, `amend`, `surveys`, `marks`, `workers`, `users`, `reads`) and workers (`leases`, `uploads`).
 
+pub(crate) mod amend;
 mod config;
 mod fstests;
 mod histories;
@@ -14,6 +15,7 @@ pub(crate) mod surveys;
 mod trees;
 mod uploads;
 mod users;
+pub(crate) mod workers;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
@@ -52,8 +54,18 @@ pub fn routes(app: &App) -> Routes {
         .post("/jobs", Submit, Object::None, jobs::create)
         .post("/jobs/preview", Read, Object::None, jobs::preview)
         .post("/jobs/{id}/cancel", Own, Object::Job, jobs::cancel)
+        .post("/jobs/{id}/amend", Own, Object::Job, amend::amend)
+        .post("/jobs/{id}/retract", Own, Object::Job, amend::retract)
+        .delete("/jobs/{id}/retract", Own, Object::Job, amend::unretract)
         .post("/jobs/{id}/marks", Own, Object::Job, marks::create)
         .delete("/jobs/{id}/marks/{rev}", Own, Object::Job, marks::undo)
+        .post("/workers/{id}/drain", Operate, Object::None, workers::drain)
+        .delete(
+            "/workers/{id}/drain",
+            Operate,
+            Object::None,
+            workers::undrain,
+        )
         .post("/surveys", Submit, Object::None, surveys::create)
         .post("/surveys/{id}/releases", Own, Object::Survey, surveys::more)
         .post(
@@ -74,6 +86,7 @@ fn reads(routes: Routes) -> Routes {
         .get("/trees/{name}/resolve", Read, Object::None, trees::resolve)
         .get("/jobs", Read, Object::None, reads::jobs)
         .get("/jobs/{id}", Read, Object::Job, reads::job)
+        .get("/jobs/{id}/audit", Read, Object::Job, amend::of_job)
         .get("/jobs/{id}/report", Read, Object::Job, reads::report)
         .get(
             "/jobs/{id}/bisect-log",

@@ -60,6 +60,18 @@ pub async fn ensure(conn: &mut PgConnection, new: &NewAttempt<'_>) -> sqlx::Resu
     Ok((id, true))
 }
 
+/// Gives the attempts of a job that were given up because of us to the workers again.
+pub async fn retry_held(conn: &mut PgConnection, job: i64) -> sqlx::Result<u64> {
+    Ok(sqlx::query(
+        "UPDATE attempt SET state = 'ready', infra_failures = 0, lease_losses = 0, ended_at = NULL
+          WHERE state = 'held' AND id IN (SELECT attempt_id FROM probe WHERE job_id = $1)",
+    )
+    .bind(job)
+    .execute(conn)
+    .await?
+    .rows_affected())
+}
+
 /// Cancels the attempts of a job that no other open job needs.
 pub async fn cancel_for_job(conn: &mut PgConnection, job: i64) -> sqlx::Result<u64> {
     Ok(sqlx::query(
@@ -236,7 +248,8 @@ pub async fn newest_caps(
 ) -> sqlx::Result<Option<Json<firstbad_api::worker::Capabilities>>> {
     sqlx::query_scalar(
         "SELECT caps FROM worker
-          WHERE seen_at > now() - make_interval(secs => $1) AND caps->'kinds' ? 'build'
+          WHERE seen_at > now() - make_interval(secs => $1) AND drained_at IS NULL
+            AND caps->'kinds' ? 'build'
           ORDER BY seen_at DESC LIMIT 1",
     )
     .bind(ttl_ms as f64 / 1000.0)
@@ -247,7 +260,8 @@ pub async fn newest_caps(
 /// Whether a job has ready attempts and no live worker can take any of them, though some are there.
 pub async fn stranded(conn: &mut PgConnection, job: i64, ttl_ms: u64) -> sqlx::Result<bool> {
     sqlx::query_scalar(
-        "WITH live AS (SELECT caps FROM worker WHERE seen_at > now() - make_interval(secs => $2))
+        "WITH live AS (SELECT caps FROM worker
+                        WHERE seen_at > now() - make_interval(secs => $2) AND drained_at IS NULL)
          SELECT EXISTS (SELECT 1 FROM live) AND coalesce(bool_and(NOT EXISTS (
                     SELECT 1 FROM live w
                      WHERE w.caps -> 'kinds' ? a.kind::text
@@ -267,7 +281,8 @@ pub async fn stranded(conn: &mut PgConnection, job: i64, ttl_ms: u64) -> sqlx::R
 pub async fn live_workers(conn: &mut PgConnection, ttl_ms: u64, kind: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "SELECT count(*) FROM worker
-          WHERE seen_at > now() - make_interval(secs => $1) AND caps->'kinds' ? $2",
+          WHERE seen_at > now() - make_interval(secs => $1) AND drained_at IS NULL
+            AND caps->'kinds' ? $2",
     )
     .bind(ttl_ms as f64 / 1000.0)
     .bind(kind)

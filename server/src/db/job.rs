@@ -32,6 +32,9 @@ pub struct JobRow {
     pub narrowed: Option<Vec<String>>,
     pub weighed: bool,
     pub difference: Option<Json<Difference>>,
+    pub retracted_at: Option<OffsetDateTime>,
+    pub retracted_by: Option<String>,
+    pub retracted_why: Option<String>,
     pub created_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
 }
@@ -42,7 +45,7 @@ macro_rules! job_query {
             "SELECT j.id, j.tree_id, t.name AS tree, j.state::text AS state, j.title, j.owner, j.request, j.range,
                     j.suite, j.config, j.toolchain, j.toolset, j.qemu_version, j.outcome,
                     j.request_digest, j.origin, j.origin_why, j.narrowed, j.weighed, j.difference,
-                    j.created_at, j.ended_at
+                    j.retracted_at, j.retracted_by, j.retracted_why, j.created_at, j.ended_at
                FROM job j JOIN tree t ON t.id = j.tree_id ",
             $rest
         )
@@ -98,6 +101,8 @@ pub struct ProbeRow {
     pub differs: Option<String>,
     /// Builds that were asked for at once have the same number, from 1; that of tests means nothing.
     pub round: i64,
+    /// With how many patches for candidates that need them it was built.
+    pub mends: i32,
 }
 
 /// Stores a job and its range; `None` when the idempotency key is taken.
@@ -169,48 +174,132 @@ pub(super) async fn insert_revisions(
     Ok(())
 }
 
-/// A running job beside `job` on the same range that knows all that was run for it.
-pub async fn split_off(
-    conn: &mut PgConnection,
-    job: i64,
-    title: &str,
-    request: &NewJob,
-    request_digest: &str,
-    why: &str,
-) -> sqlx::Result<i64> {
+/// A job that goes on from another.
+pub struct Onward<'a> {
+    pub title: &'a str,
+    pub request: &'a NewJob,
+    pub request_digest: &'a str,
+    pub why: &'a str,
+    /// Another range than that of the first; the positions are its own.
+    pub range: Option<(&'a Range, &'a [RevisionRow])>,
+}
+
+/// A job beside `job` that knows all that was observed, said and mended for it. What was given up
+/// before it was run is left out, and so is what the first job wanted after that.
+pub async fn split_off(conn: &mut PgConnection, job: i64, to: &Onward<'_>) -> sqlx::Result<i64> {
+    let range = to.range;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO job (tree_id, state, title, request, range, suite, config, toolchain, toolset,
-                          qemu_version, request_digest, weighed, owner, origin, origin_why)
-         SELECT tree_id, state, $2, $3, range, suite, config, toolchain, toolset, qemu_version, $4, weighed,
-                owner, id, $5
+                          qemu_version, request_digest, weighed, narrowed, owner, origin, origin_why)
+         SELECT tree_id, CASE WHEN toolchain IS NULL THEN 'queued' ELSE 'running' END::job_state, $2, $3,
+                coalesce($4, range), suite, config, toolchain, toolset, qemu_version, $5,
+                weighed AND $4 IS NULL, CASE WHEN $7 THEN narrowed END, owner, id, $6
            FROM job WHERE id = $1 RETURNING id",
     )
     .bind(job)
-    .bind(title)
-    .bind(Json(request))
-    .bind(request_digest)
-    .bind(why)
+    .bind(to.title)
+    .bind(Json(to.request))
+    .bind(range.map(|(range, _)| Json(range)))
+    .bind(to.request_digest)
+    .bind(to.why)
+    .bind(range.is_none())
     .fetch_one(&mut *conn)
     .await?;
-    sqlx::query(
-        "INSERT INTO job_revision (job_id, position, rev, tree_oid, parents, merge, subject, author, eligible,
-                                   weight)
-         SELECT $2, position, rev, tree_oid, parents, merge, subject, author, eligible, weight
-           FROM job_revision WHERE job_id = $1",
-    )
-    .bind(job)
-    .bind(id)
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query(
-        "INSERT INTO probe (job_id, position, kind, run, attempt_id, reused, reason)
-         SELECT $2, position, kind, run, attempt_id, true, reason FROM probe WHERE job_id = $1",
-    )
-    .bind(job)
-    .bind(id)
-    .execute(&mut *conn)
-    .await?;
+    match range {
+        Some((_, revisions)) => insert_revisions(conn, id, revisions).await?,
+        None => {
+            sqlx::query(
+                "INSERT INTO job_revision (job_id, position, rev, tree_oid, parents, merge, subject, author,
+                                           eligible, weight)
+                 SELECT $2, position, rev, tree_oid, parents, merge, subject, author, eligible, weight
+                   FROM job_revision WHERE job_id = $1",
+            )
+            .bind(job)
+            .bind(id)
+            .execute(&mut *conn)
+            .await?;
+        }
+    }
+    for statement in [
+        "INSERT INTO probe (job_id, position, kind, run, attempt_id, reused, reason, mends)
+         SELECT $2, n.position, p.kind, p.run, p.attempt_id, true, p.reason, p.mends
+           FROM probe p JOIN job_revision o USING (job_id, position)
+                JOIN job_revision n ON n.job_id = $2 AND n.rev = o.rev
+          WHERE p.job_id = $1
+            AND NOT EXISTS (SELECT FROM probe g JOIN attempt a ON a.id = g.attempt_id
+                             WHERE g.job_id = $1 AND g.position = p.position AND g.kind = p.kind
+                               AND g.run <= p.run AND a.state = 'cancelled')",
+        "INSERT INTO mark (job_id, position, mark, who, why, created_at)
+         SELECT $2, n.position, m.mark, m.who, m.why, m.created_at
+           FROM mark m JOIN job_revision o USING (job_id, position)
+                JOIN job_revision n ON n.job_id = $2 AND n.rev = o.rev
+          WHERE m.job_id = $1 AND m.undone_at IS NULL",
+        "INSERT INTO mend (job_id, number, title, patch, who, created_at)
+         SELECT $2, number, title, patch, who, created_at FROM mend WHERE job_id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(job)
+            .bind(id)
+            .execute(&mut *conn)
+            .await?;
+    }
     Ok(id)
+}
+
+/// Keeps others from going on from a job until the transaction ends.
+pub async fn lock(conn: &mut PgConnection, job: i64) -> sqlx::Result<()> {
+    sqlx::query("SELECT FROM job WHERE id = $1 FOR UPDATE")
+        .bind(job)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The job that goes on from another one with this request, if it has not ended.
+pub async fn onward_of(
+    conn: &mut PgConnection,
+    job: i64,
+    digest: &str,
+) -> sqlx::Result<Option<i64>> {
+    let query = "SELECT id FROM job
+                  WHERE origin = $1 AND request_digest = $2 AND state IN ('queued', 'running') LIMIT 1";
+    sqlx::query_scalar(query)
+        .bind(job)
+        .bind(digest)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Another request for a job that is searching; false when it is not.
+pub async fn amend(conn: &mut PgConnection, job: i64, request: &NewJob) -> sqlx::Result<bool> {
+    let rows =
+        sqlx::query("UPDATE job SET request = $2 WHERE id = $1 AND state IN ('queued', 'running')")
+            .bind(job)
+            .bind(Json(request))
+            .execute(conn)
+            .await?
+            .rows_affected();
+    Ok(rows == 1)
+}
+
+/// Takes the result of a job back, or (`None`) puts it back; false when it has none, or is so already.
+pub async fn retract(
+    conn: &mut PgConnection,
+    job: i64,
+    by: Option<(&str, &str)>,
+) -> sqlx::Result<bool> {
+    let rows = sqlx::query(
+        "UPDATE job SET retracted_at = CASE WHEN $2::text IS NULL THEN NULL ELSE now() END,
+                retracted_by = $2, retracted_why = $3
+          WHERE id = $1 AND state = 'done' AND (retracted_at IS NULL) = ($2 IS NOT NULL)",
+    )
+    .bind(job)
+    .bind(by.map(|(who, _)| who))
+    .bind(by.map(|(_, why)| why))
+    .execute(conn)
+    .await?
+    .rows_affected();
+    Ok(rows == 1)
 }
 
 /// From now on a job follows only these cases.
@@ -364,7 +453,7 @@ pub async fn probes(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<Probe
     sqlx::query_as(
         "SELECT p.position, p.kind::text AS kind, p.run, p.attempt_id, p.reused, p.reason,
                 a.state::text AS state, a.seed, a.stage, a.infra_what, a.observation, r.differs,
-                dense_rank() OVER (PARTITION BY p.kind ORDER BY p.created_at) AS round
+                p.mends, dense_rank() OVER (PARTITION BY p.kind ORDER BY p.created_at) AS round
            FROM probe p JOIN attempt a ON a.id = p.attempt_id
                 LEFT JOIN repeat r ON r.attempt_id = a.id
           WHERE p.job_id = $1 ORDER BY p.position, p.kind, p.run",

@@ -47,7 +47,7 @@ pub async fn claim(
                    AND (needs_qemu IS NULL OR needs_qemu = $5)
                    AND (avoids IS DISTINCT FROM $1 OR NOT EXISTS (
                         SELECT 1 FROM worker w
-                         WHERE w.id <> $1 AND w.seen_at > now() - make_interval(secs => $6)
+                         WHERE w.id <> $1 AND w.seen_at > now() - make_interval(secs => $6) AND w.drained_at IS NULL
                            AND w.caps -> 'kinds' ? kind::text AND w.caps ->> 'toolset' = needs_toolset
                            AND w.caps ->> 'qemu_version' = needs_qemu))
                  ORDER BY kind DESC, id

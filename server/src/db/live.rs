@@ -10,7 +10,8 @@ pub async fn job(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String
                                   string_agg(a.id || a.stage, '.' ORDER BY a.id)
                                       FILTER (WHERE a.state = 'leased'))
                  FROM probe p JOIN attempt a ON a.id = p.attempt_id WHERE p.job_id = j.id),
-                (SELECT concat_ws('-', count(*), count(undone_at)) FROM mark WHERE mark.job_id = j.id))
+                (SELECT concat_ws('-', count(*), count(undone_at)) FROM mark WHERE mark.job_id = j.id),
+                (SELECT max(u.id) FROM audit u WHERE u.job_id = j.id))
          FROM job j WHERE j.id = $1",
     )
     .bind(id)

@@ -4,11 +4,13 @@
 
 pub mod account;
 pub mod attempt;
+pub mod audit;
 pub mod forecast;
 pub mod job;
 pub mod lease;
 pub mod live;
 pub mod mark;
+pub mod mend;
 pub mod release;
 pub mod repeat;
 pub mod sight;
@@ -18,6 +20,7 @@ pub mod tree;
 pub mod walk;
 pub mod worker;
 
+pub use audit::audit;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -39,28 +42,6 @@ pub async fn writable(conn: &mut PgConnection) -> sqlx::Result<bool> {
         .fetch_one(conn)
         .await?;
     Ok(read_only == "off")
-}
-
-/// Records what happened; `who` is the name of an account or token, a worker's id, or `server`.
-pub async fn audit(
-    conn: &mut PgConnection,
-    who: &str,
-    what: &str,
-    job: Option<i64>,
-    attempt: Option<i64>,
-    detail: serde_json::Value,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO audit (who, what, job_id, attempt_id, detail) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(who)
-    .bind(what)
-    .bind(job)
-    .bind(attempt)
-    .bind(detail)
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// RFC 3339 in UTC, whole seconds.

@@ -27,14 +27,45 @@ pub async fn register(
     Ok(())
 }
 
-/// The capabilities of a registered worker; marks it seen.
-pub async fn seen(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Capabilities>> {
-    let caps: Option<Json<Capabilities>> =
-        sqlx::query_scalar("UPDATE worker SET seen_at = now() WHERE id = $1 RETURNING caps")
-            .bind(id)
-            .fetch_optional(conn)
-            .await?;
-    Ok(caps.map(|c| c.0))
+/// A registered worker as the queue sees it.
+#[derive(sqlx::FromRow)]
+pub struct Seen {
+    pub caps: Json<Capabilities>,
+    /// It is to get no more work.
+    pub drained: bool,
+}
+
+/// Marks a registered worker as seen.
+pub async fn seen(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Seen>> {
+    sqlx::query_as(
+        "UPDATE worker SET seen_at = now() WHERE id = $1
+         RETURNING caps, drained_at IS NOT NULL AS drained",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Gives a worker no more work, or (`None`) gives it work again; false when there is no such worker,
+/// or it is so already.
+pub async fn drain(conn: &mut PgConnection, id: Uuid, by: Option<&str>) -> sqlx::Result<bool> {
+    let rows = sqlx::query(
+        "UPDATE worker SET drained_at = CASE WHEN $2::text IS NULL THEN NULL ELSE now() END, drained_by = $2
+          WHERE id = $1 AND (drained_at IS NULL) = ($2 IS NOT NULL)",
+    )
+    .bind(id)
+    .bind(by)
+    .execute(conn)
+    .await?
+    .rows_affected();
+    Ok(rows == 1)
+}
+
+pub async fn exists(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM worker WHERE id = $1)")
+        .bind(id)
+        .fetch_one(conn)
+        .await
 }
 
 #[derive(sqlx::FromRow)]
@@ -45,6 +76,7 @@ struct Row {
     registered_at: OffsetDateTime,
     seen_at: OffsetDateTime,
     live: bool,
+    drained_by: Option<String>,
     attempt: Option<i64>,
     doing: Option<String>,
     done: i64,
@@ -60,7 +92,7 @@ pub async fn list(
     ttl_ms: u64,
 ) -> sqlx::Result<Vec<Worker>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT w.id, w.name, w.caps, w.registered_at, w.seen_at,
+        "SELECT w.id, w.name, w.caps, w.registered_at, w.seen_at, w.drained_by,
                 w.seen_at > now() - make_interval(secs => $1) AS live,
                 l.id AS attempt, format('attempt %s: %s %s', l.id, l.kind, coalesce(l.stage, '')) AS doing,
                 (SELECT count(*) FROM attempt a WHERE a.state = 'done' AND a.worker = w.id) AS done,
@@ -96,6 +128,7 @@ pub async fn list(
             registered_at: rfc3339(r.registered_at),
             seen_at: rfc3339(r.seen_at),
             live: r.live,
+            drained_by: r.drained_by,
             doing: doing.map(|d| d.trim().to_owned()),
             done: r.done,
             infrastructure_failures: r.infra,

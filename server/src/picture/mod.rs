@@ -14,6 +14,7 @@ use firstbad_bisect::{Graph, History, Mark, Node, Observation, Policy};
 use sqlx::PgConnection;
 
 use crate::db::job::{self, JobRow, ProbeRow, RevisionRow};
+use crate::db::mend::MendRow;
 use crate::judge::{Raw, Reference, judge};
 use crate::luck;
 use crate::scale::{self, Ends, Levels};
@@ -80,6 +81,8 @@ pub struct Picture {
     pub sites: BTreeMap<i32, Site>,
     /// What people say of revisions: it counts instead of the runs.
     pub marks: BTreeMap<i32, HumanMark>,
+    /// Patches for candidates that cannot be built or run without them.
+    pub mends: Vec<MendRow>,
     /// The end named `bad` with one commit taken back, by that commit's position.
     pub reverts: BTreeMap<i32, Site>,
     pub graph: Graph,
@@ -104,7 +107,9 @@ impl Picture {
         let revisions = job::revisions(&mut *conn, id).await?;
         let probes = job::probes(&mut *conn, id).await?;
         let marks = crate::db::mark::standing(&mut *conn, id).await?;
-        Picture::assemble(job, revisions, probes, marks).map(Some)
+        let mut picture = Picture::assemble(job, revisions, probes, marks)?;
+        picture.mends = crate::db::mend::of_job(conn, id).await?;
+        Ok(Some(picture))
     }
 
     fn assemble(
@@ -150,6 +155,7 @@ impl Picture {
             revisions,
             sites,
             marks: marks.into_iter().collect(),
+            mends: Vec::new(),
             reverts: reverts.into_iter().map(|(p, s)| (p - REVERTS, s)).collect(),
             graph: Graph::new(parents)?,
             calibration: Calibration {
@@ -268,6 +274,34 @@ impl Picture {
             Some(reverted) if reverted >= 0 => self.reverts.get(&reverted),
             _ => self.sites.get(&position),
         }
+    }
+
+    /// The patches a revision is built with: those of all, and `mends` of those of some.
+    pub fn patches(&self, mends: usize) -> Vec<String> {
+        let some = self.mends.iter().take(mends).map(|m| m.patch.clone());
+        self.job
+            .request
+            .fixups
+            .iter()
+            .cloned()
+            .chain(some)
+            .collect()
+    }
+
+    /// How many patches for those that need them the build of a revision has.
+    pub fn mended(&self, position: i32) -> usize {
+        let build = self.sites.get(&position).and_then(|s| s.build.as_ref());
+        build.map_or(0, |b| usize::try_from(b.mends).unwrap_or(0))
+    }
+
+    /// Revisions that could not be built or run, and for which there is a patch that was not tried.
+    pub fn to_mend(&self) -> Vec<i32> {
+        let needs = |p: &i32| {
+            self.mended(*p) < self.mends.len()
+                && !self.marks.contains_key(p)
+                && matches!(self.standing(*p), Standing::Unusable(_))
+        };
+        self.sites.keys().copied().filter(needs).collect()
     }
 
     /// `(present, absent, unusable)` runs at a position.

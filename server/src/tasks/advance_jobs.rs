@@ -153,6 +153,13 @@ impl Pass<'_> {
         if self.picture.job.request.survey {
             return self.survey().await;
         }
+        let to_mend = self.picture.to_mend();
+        if !to_mend.is_empty() {
+            for position in to_mend {
+                self.queue.mend(position).await?;
+            }
+            return Ok(None);
+        }
         if let Some(outcome) = self.ends().await? {
             return Ok(Some(outcome));
         }
@@ -386,11 +393,11 @@ impl Pass<'_> {
         }
         match self.revert.filter(|r| r.rev == rev).map(|r| &r.patch) {
             Some(Ok(patch)) => {
-                let mut fixups = picture.job.request.fixups.clone();
-                fixups.push(patch.clone());
+                let mut patches = picture.patches(picture.mended(picture.bad()));
+                patches.push(patch.clone());
                 let reason = format!("without {rev}");
                 self.queue
-                    .build(at, picture.bad(), &fixups, &reason)
+                    .build(at, picture.bad(), &patches, &reason, 0)
                     .await?;
                 Ok(None)
             }
@@ -400,7 +407,7 @@ impl Pass<'_> {
                     tree: picture.job.tree.clone(),
                     rev: rev.to_owned(),
                     on: picture.rev(picture.bad()).to_owned(),
-                    fixups: picture.job.request.fixups.clone(),
+                    fixups: picture.patches(picture.mended(picture.bad())),
                 }));
                 Ok(None)
             }

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 
 use crate::api;
 use crate::db;
+use crate::db::job::Onward;
 use crate::diverge;
 use crate::picture::{Picture, Standing};
 use crate::state::App;
@@ -40,7 +41,14 @@ pub async fn part(conn: &mut PgConnection, picture: &Picture) -> anyhow::Result<
         let why = format!("{} went another way", cases.join(", "));
         let title = api::jobs::title(&request);
         let digest = api::jobs::digest(&request)?;
-        let new = db::job::split_off(conn, id, &title, &request, &digest, &why).await?;
+        let onward = Onward {
+            title: &title,
+            request: &request,
+            request_digest: &digest,
+            why: &why,
+            range: None,
+        };
+        let new = db::job::split_off(conn, id, &onward).await?;
         let detail = serde_json::json!({ "cases": cases, "job": new });
         db::audit(conn, "server", "cases went apart", Some(id), None, detail).await?;
     }

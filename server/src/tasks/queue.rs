@@ -52,7 +52,7 @@ impl Queue<'_> {
         let picture = self.picture;
         let Some(site) = picture.site(position).filter(|s| s.build.is_some()) else {
             let fixups = &picture.job.request.fixups;
-            return self.build(position, position, fixups, reason).await;
+            return self.build(position, position, fixups, reason, 0).await;
         };
         let Some(BuildObservation::Built {
             signature,
@@ -84,13 +84,23 @@ impl Queue<'_> {
         Ok(())
     }
 
-    /// Builds `of` with patches for the probe at `position`.
+    /// Builds a revision anew, with the patches for those that need them.
+    pub async fn mend(&mut self, position: i32) -> anyhow::Result<()> {
+        let picture = self.picture;
+        let mends = picture.mends.len();
+        let patches = picture.patches(mends);
+        self.build(position, position, &patches, "", mends).await
+    }
+
+    /// Builds `of` with patches for the probe at `position`. With `mends` of these for revisions that
+    /// need them, it takes the place of the build there is.
     pub async fn build(
         &mut self,
         position: i32,
         of: i32,
         fixups: &[String],
         reason: &str,
+        mends: usize,
     ) -> anyhow::Result<()> {
         let job = &self.picture.job;
         let (Some(row), Some(toolchain)) = (self.picture.revisions.get(&of), &job.toolchain) else {
@@ -144,7 +154,14 @@ impl Queue<'_> {
             needs_toolset: None,
             needs_qemu: None,
         };
-        self.enqueue(position, 0, reason, &new).await
+        if mends == 0 {
+            return self.enqueue(position, 0, reason, &new).await;
+        }
+        let (attempt, existed) = db::attempt::ensure(self.conn, &new).await?;
+        let probe = (self.picture.job.id, position);
+        db::mend::rebuilt(self.conn, probe, attempt, existed, i32::try_from(mends)?).await?;
+        self.enqueued += 1;
+        Ok(())
     }
 
     /// Where the files of a revision are. Those of a release are fetched when a build first wants

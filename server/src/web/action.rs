@@ -8,6 +8,7 @@ use firstbad_api::job::{HumanMark, Job, NewMark, Word};
 use firstbad_api::survey::BisectEdge;
 use serde::Deserialize;
 
+use super::amend::Written;
 use super::error::{Page, page};
 use super::format::short;
 use crate::access::Principal;
@@ -46,9 +47,31 @@ pub struct Edge {
 #[template(path = "act.html")]
 pub struct ActPage {
     job: Job,
+    /// What was wrong with a change, and its fields.
+    pub(super) wrong: Option<String>,
+    pub(super) written: Written,
 }
 
 impl ActPage {
+    pub(super) async fn of(app: &App, who: &Principal, id: i64) -> Result<ActPage, AppError> {
+        let job = crate::view::job(app, &who.sight(), id).await?;
+        let job = job.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
+        Ok(ActPage {
+            job,
+            wrong: None,
+            written: Written::default(),
+        })
+    }
+
+    /// It has a result that can be taken back.
+    fn is_answered(&self) -> bool {
+        self.job.state == "done"
+    }
+
+    fn confidence(&self) -> String {
+        crate::view::percent(self.job.request.confidence)
+    }
+
     fn marks(&self) -> impl Iterator<Item = (&str, &HumanMark)> {
         let marks = self.job.candidates.iter();
         marks.filter_map(|c| Some((c.rev.as_str(), c.mark.as_ref()?)))
@@ -57,12 +80,10 @@ impl ActPage {
 
 /// `GET /jobs/{id}/act`: apart from the job's page, which loads itself again under a reader.
 pub(super) async fn show(State(app): State<App>, who: Principal, Path(id): Path<i64>) -> Page {
-    let job = crate::view::job(&app, &who.sight(), id).await?;
-    let job = job.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
-    page(&ActPage { job })
+    page(&ActPage::of(&app, &who, id).await?)
 }
 
-fn back_to(job: i64) -> Page {
+pub(super) fn back_to(job: i64) -> Page {
     Ok(Redirect::to(&format!("/jobs/{job}")).into_response())
 }
 

@@ -90,6 +90,13 @@ impl IntoResponse for PageError {
     }
 }
 
+/// Renders a page that is answered with this status.
+pub(crate) fn page_as(status: u16, template: &impl Template) -> Page {
+    let mut response = page(template)?;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    Ok(response)
+}
+
 /// Renders a page.
 pub(crate) fn page(template: &impl Template) -> Page {
     match template.render() {

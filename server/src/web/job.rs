@@ -14,8 +14,10 @@ use super::chip::Chip;
 use super::command::command;
 use super::error::{Page, PageError, id, page};
 use super::format::{self, short};
+use super::record::{self, Entry};
 use super::strip::{Strip, strip};
 use crate::access::Principal;
+use crate::error::AppError;
 use crate::repo::CommitInfo;
 use crate::state::App;
 
@@ -123,11 +125,18 @@ pub struct JobPage<'a> {
     untested_more: usize,
     stages: Vec<StageTime>,
     command: String,
+    /// What people and the server did with it.
+    record: Vec<Entry>,
 }
 
 impl<'a> JobPage<'a> {
     /// `commit` is the culprit as the tree has it.
-    pub fn new(job: &'a Job, commit: Option<CommitInfo>, landmarks: &[Landmark]) -> JobPage<'a> {
+    pub fn new(
+        job: &'a Job,
+        commit: Option<CommitInfo>,
+        landmarks: &[Landmark],
+        record: Vec<Entry>,
+    ) -> JobPage<'a> {
         let mut all: Vec<&Candidate> = job.candidates.iter().collect();
         all.sort_by_key(|c| c.position);
         let touched =
@@ -146,11 +155,16 @@ impl<'a> JobPage<'a> {
             untested_more,
             stages: stages(job),
             command: command(&job.request),
+            record,
         }
     }
 
     fn find(&self) -> Find {
         self.job.request.find
+    }
+
+    fn clone_link(&self) -> Option<String> {
+        super::new::link(&self.job.request)
     }
 
     fn checks(&self) -> &[Check] {
@@ -214,6 +228,14 @@ impl<'a> JobPage<'a> {
                 facts.push(fact("Left out", fstests.exclude.join(", ")));
             }
         }
+        if !self.job.mends.is_empty() {
+            let titles = self.job.mends.iter().map(|m| m.title.as_str());
+            let titles: Vec<&str> = titles.collect();
+            facts.push(fact(
+                "For those that did not build or boot",
+                titles.join(", "),
+            ));
+        }
         if !request.fixups.is_empty() {
             facts.push(fact(
                 "Fix-ups",
@@ -243,7 +265,7 @@ impl<'a> JobPage<'a> {
             }
             Outcome::Range { .. } => {
                 "These commits cannot be told apart because some of them do not build or boot. Read \
-                 the skips below; a fix-up patch that makes one of them build splits the range."
+                 the skips below; go on from here with a patch that makes one of them build."
             }
             Outcome::NotReproduced { .. } => {
                 "The two ends answered the same. Open the runs at both ends below: another \
@@ -424,7 +446,8 @@ pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Pat
     let job = job.ok_or_else(|| absent(number))?;
     let commit = culprit(&app, &job).await;
     let landmarks = landmarks(&app, &job).await?;
-    page(&JobPage::new(&job, commit, &landmarks))
+    let record = record::of_job(&app, number).await.map_err(AppError::from)?;
+    page(&JobPage::new(&job, commit, &landmarks, record))
 }
 
 /// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.

@@ -5,6 +5,7 @@
 //! Every text from a kernel or a user reaches a page through a template that escapes it.
 
 mod action;
+mod amend;
 pub(crate) mod assets;
 mod attempt;
 mod chart;
@@ -19,6 +20,7 @@ mod log;
 mod login;
 mod new;
 mod place;
+mod record;
 mod strip;
 mod survey;
 pub(crate) mod viewer;
@@ -42,6 +44,7 @@ pub(crate) use live::followed;
 pub use log::{LogPage, Window};
 pub(crate) use login::sign_in_at;
 pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
+pub use record::Entry;
 
 /// No script but ours, no frame, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
@@ -78,16 +81,27 @@ pub fn routes(app: &App) -> Routes {
         .get("/trees", Read, Object::None, place::trees)
         .get("/trees/{name}", Read, Object::None, place::tree)
         .get("/workers", Read, Object::None, place::workers)
+        .get("/audit", Operate, Object::None, record::show)
         .get("/help", Read, Object::None, place::help)
         .get("/live", Read, Object::Followed, live::stream)
         .get("/static/{file}", Open, Object::None, assets::serve);
     let forms = pages
         .get("/login", Open, Object::None, login::show)
         .post("/login", Open, Object::None, login::sign_in)
+        .post("/workers/{id}/drain", Operate, Object::None, place::drain)
+        .post(
+            "/workers/{id}/undrain",
+            Operate,
+            Object::None,
+            place::undrain,
+        )
         .post("/logout", SignedIn, Object::None, login::sign_out)
         .post("/jobs", Submit, Object::None, new::submit)
         .get("/jobs/{id}/act", Own, Object::Job, action::show)
         .post("/jobs/{id}/cancel", Own, Object::Job, action::cancel)
+        .post("/jobs/{id}/amend", Own, Object::Job, amend::amend)
+        .post("/jobs/{id}/retract", Own, Object::Job, amend::retract)
+        .post("/jobs/{id}/unretract", Own, Object::Job, amend::unretract)
         .post("/jobs/{id}/marks", Own, Object::Job, action::mark)
         .post("/jobs/{id}/unmark", Own, Object::Job, action::unmark)
         .post(

@@ -8,7 +8,8 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect};
 use axum::{Form, Json};
 use firstbad_api::bisect_log;
-use firstbad_api::job::NewJob;
+use firstbad_api::job::{Find, NewJob, Signal};
+use firstbad_api::lease::{ConfigBase, RunMode};
 use firstbad_api::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,6 +22,9 @@ use crate::api::jobs;
 use crate::error::AppError;
 use crate::forecast::Forecast;
 use crate::state::App;
+
+/// Longest query of a link to a form.
+const LINK_BYTES: usize = 6 << 10;
 
 /// The fields, as they were written.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -93,6 +97,73 @@ fn words(text: &str) -> Vec<String> {
 impl Asked {
     fn is_empty(&self) -> bool {
         self.bad.trim().is_empty() && self.bisect_log.trim().is_empty()
+    }
+
+    /// The form that means a request; `None` when no form can.
+    fn of(request: &NewJob) -> Option<Asked> {
+        let plain = request.custom.is_none()
+            && request.fstests.is_none()
+            && request.selftests_from.is_none()
+            && request.fixups.is_empty()
+            && request.only.is_empty()
+            && !(request.survey || request.two_point || request.merge_first || request.every_flip);
+        let base = match &request.config.base {
+            None => "",
+            Some(ConfigBase::Tinyconfig) => "tinyconfig",
+            Some(ConfigBase::X8664Defconfig) => "x86_64_defconfig",
+            Some(ConfigBase::File(_) | ConfigBase::Tree(_)) => return None,
+        };
+        let mut asked = Asked {
+            tree: request.tree.clone(),
+            good: request.good.join(" "),
+            bad: request.bad.clone(),
+            find: if request.find == Find::Fix { "fix" } else { "" }.to_owned(),
+            suite: request.suite.clone(),
+            cases: request.cases.join(" "),
+            base: base.to_owned(),
+            fragment: request.config.fragment.clone(),
+            mode: if request.mode == RunMode::Real {
+                "real"
+            } else {
+                ""
+            }
+            .to_owned(),
+            vcpus: request.vcpus.to_string(),
+            runs: request.runs.to_string(),
+            confidence: crate::view::percent(request.confidence),
+            seed: request.seed.to_string(),
+            skip: request.skip.join(" "),
+            paths: request.paths.join(" "),
+            first_parent: request.first_parent.then(|| "on".to_owned()),
+            ..Asked::default()
+        };
+        match &request.signal {
+            Signal::Failure => {}
+            Signal::Cases { .. } => return None,
+            Signal::Crash { title } => {
+                asked.signal = "crash".to_owned();
+                asked.crash = title.clone();
+            }
+            Signal::Metric { name, threshold } => {
+                asked.signal = "metric".to_owned();
+                asked.metric = name.clone();
+                asked.threshold = threshold.map(|t| t.to_string()).unwrap_or_default();
+            }
+        }
+        plain.then_some(asked)
+    }
+
+    /// All that was written, by field.
+    fn fields(&self) -> Vec<(String, String)> {
+        let fields = match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields,
+            _ => return Vec::new(),
+        };
+        let texts = fields.into_iter().filter_map(|(name, value)| match value {
+            Value::String(text) if name != "private" && !text.is_empty() => Some((name, text)),
+            _ => None,
+        });
+        texts.collect()
     }
 
     /// The request that the form means.
@@ -237,15 +308,7 @@ impl NewPage {
 
     /// All that was written, for the form that submits it.
     fn fields(&self) -> Vec<(String, String)> {
-        let fields = match serde_json::to_value(&self.asked) {
-            Ok(Value::Object(fields)) => fields,
-            _ => return Vec::new(),
-        };
-        let texts = fields.into_iter().filter_map(|(name, value)| match value {
-            Value::String(text) if name != "private" && !text.is_empty() => Some((name, text)),
-            _ => None,
-        });
-        texts.collect()
+        self.asked.fields()
     }
 
     fn key(&self) -> uuid::Uuid {
@@ -301,6 +364,15 @@ fn suites(app: &App) -> Vec<Choice> {
         },
     };
     all.map(choice).collect()
+}
+
+/// The address of a form with the fields of a request; `None` when no form can ask it.
+pub(super) fn link(request: &NewJob) -> Option<String> {
+    let fields = Asked::of(request)?.fields();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish();
+    (query.len() <= LINK_BYTES).then(|| format!("/jobs/new?{query}"))
 }
 
 /// The same question to the API.

@@ -2,14 +2,17 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect};
 use firstbad_api::job::Find;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
+use uuid::Uuid;
 
 use super::chip::Chip;
 use super::error::{Page, PageError, page};
 use super::format;
 use crate::access::Principal;
+use crate::api::workers::set_drained;
 use crate::repo::RefInfo;
 use crate::state::App;
 
@@ -88,4 +91,16 @@ pub(super) async fn workers(State(app): State<App>, who: Principal) -> Page {
 /// `GET /help`.
 pub(super) async fn help() -> Page {
     page(&HelpPage)
+}
+
+/// `POST /workers/{id}/drain`.
+pub(super) async fn drain(State(app): State<App>, who: Principal, Path(id): Path<Uuid>) -> Page {
+    set_drained(&app, who.name(), id, true).await?;
+    Ok(Redirect::to("/workers").into_response())
+}
+
+/// `POST /workers/{id}/undrain`.
+pub(super) async fn undrain(State(app): State<App>, who: Principal, Path(id): Path<Uuid>) -> Page {
+    set_drained(&app, who.name(), id, false).await?;
+    Ok(Redirect::to("/workers").into_response())
 }

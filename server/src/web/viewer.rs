@@ -43,6 +43,10 @@ impl Viewer {
         self.principal.may(Role::Submitter)
     }
 
+    pub fn operates(&self) -> bool {
+        self.principal.may(Role::Operator)
+    }
+
     /// Whether actions on what this owner asked for are shown.
     pub fn may_act_on(&self, owner: &str) -> bool {
         self.principal.may_act_on(owner)

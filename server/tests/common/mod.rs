@@ -327,6 +327,12 @@ impl FakeWorker<'_> {
                     .await;
             }
             let finish = match &lease.work {
+                Work::Build(work) if work.fixups.last().is_some_and(|p| p.contains(MENDS)) => {
+                    let image = format!("image-of-{}", work.rev);
+                    Finish::Build {
+                        observation: build(&Seen::Clean, &work.rev, image),
+                    }
+                }
                 Work::Build(work) if !work.fixups.is_empty() => {
                     let image = format!("image-of-{REVERTED}");
                     Finish::Build {
@@ -364,6 +370,9 @@ impl FakeWorker<'_> {
 
 /// What the oracle is asked about instead of a revision: the last end with a commit taken back.
 pub const REVERTED: &str = "reverted";
+
+/// A patch that says so makes every revision build.
+pub const MENDS: &str = "Subject: [PATCH] mends the build";
 
 /// What the fake worker sees at a revision.
 #[derive(Clone, Copy, PartialEq)]
