@@ -90,9 +90,11 @@ function watch() {
 let asked = 0;
 
 async function preview(form) {
+  const body = new URLSearchParams(new FormData(form));
+  // A series is written beside the tree: not before somebody says so.
+  if (body.get("mbox")) return;
   const turn = ++asked;
-  const query = new URLSearchParams(new FormData(form));
-  const answer = await fetch(`${form.getAttribute("action")}?${query}`);
+  const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
   // Only the newest answer counts.
   if (!answer.ok || turn !== asked) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -105,7 +107,24 @@ async function preview(form) {
   dress(document.getElementById("preview"));
 }
 
+/* A text from a file; the field named by data-file takes the file's name. */
+function fromFile(area) {
+  const picker = document.createElement("input");
+  picker.type = "file";
+  picker.setAttribute("aria-label", `${area.labels[0]?.textContent.trim() ?? "Text"}: from a file`);
+  picker.addEventListener("change", async () => {
+    const [file] = picker.files;
+    if (!file) return;
+    area.value = await file.text();
+    const name = area.dataset.file && document.getElementById(area.dataset.file);
+    if (name && !name.value) name.value = file.name;
+    area.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  area.after(picker);
+}
+
 function ask() {
+  document.querySelectorAll("textarea[data-file]").forEach(fromFile);
   const form = document.querySelector("form[data-preview]");
   form?.addEventListener("change", () => preview(form).catch(() => {}));
 }

@@ -53,6 +53,8 @@ pub const SIGN_INS_OF_NAME: usize = 5;
 pub const SIGN_INS_OF_ADDRESS: usize = 30;
 /// A form posted by a page, bytes.
 pub const FORM_BYTES: usize = 1 << 20;
+/// The same with a patch series, a configuration or a test, written as a browser writes them.
+pub const LONG_FORM_BYTES: usize = 32 << 20;
 /// A password, characters: least and most.
 pub const PASSWORD_CHARS: (usize, usize) = (10, 200);
 /// JSON request body, bytes.

@@ -375,3 +375,159 @@ async fn the_form_for_a_new_job_submits_it_once() {
     assert!(refused.text().await.unwrap().contains("class=\"wrong\""));
     assert_eq!(browser.get("/jobs/2").await.0, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn what_is_too_long_for_an_address_is_asked_and_submitted_too() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
+    account(&server, "alice", "submitter").await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in("alice", PASSWORD).await;
+    let token = browser.form_token("/jobs/new").await;
+    let script = format!("# {}\r\nexit 1\r\n", "long ".repeat(2000));
+    let mut asked = vec![
+        ("form_token", token.as_str()),
+        ("tree", "line"),
+        ("good", &revs[0]),
+        ("bad", &revs[11]),
+        ("own", "script"),
+        ("own_text", &script),
+        ("own_name", "mine.sh"),
+        ("fails_when", "panic"),
+        ("timeout", "soon"),
+    ];
+    let wrong = browser
+        .post("/jobs/new", &asked)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(wrong.contains("timeout: “soon” is no number"), "{wrong}");
+    assert!(wrong.contains("exit 1"), "what was written is still there");
+    asked.pop();
+    let page = browser.post("/jobs/new", &asked).await;
+    assert_eq!(page.status(), StatusCode::OK, "too long for a link");
+    let page = page.text().await.unwrap();
+    assert!(page.contains("What it would take"), "{page}");
+    asked.push(("key", "one"));
+    let made = browser.post("/jobs", &asked).await;
+    assert_eq!(made.headers()["location"], "/jobs/1");
+    let test = server.job(1).await.request.custom.unwrap();
+    assert_eq!((test.name.as_str(), test.timeout_s), ("mine.sh", 60));
+    assert!(
+        test.content.ends_with("long \nexit 1\n"),
+        "as it was before a browser sent it"
+    );
+    assert_eq!(test.patterns.fails_when.as_deref(), Some("panic"));
+    let (_, page) = browser.get("/jobs/1").await;
+    assert!(
+        !page.contains("Ask something similar"),
+        "no address could hold it"
+    );
+}
+
+#[tokio::test]
+async fn a_patch_series_pasted_into_the_form_becomes_its_range() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 3).await;
+    account(&server, "alice", "submitter").await;
+    let patch = |n: u32| {
+        format!(
+            "From {n:040} Mon Sep 17 00:00:00 2001\r\nFrom: A <a@example.org>\r\n\
+             Date: Mon, 1 Jan 2026 00:00:0{n} +0000\r\nSubject: [PATCH {n}/2] part {n}\r\n\r\n\
+             text\r\n---\r\n\r\ndiff --git a/new{n} b/new{n}\r\nnew file mode 100644\r\n\
+             --- /dev/null\r\n+++ b/new{n}\r\n@@ -0,0 +1 @@\r\n+{n}\r\n-- \r\n2.47\r\n\r\n"
+        )
+    };
+    let mbox = patch(1) + &patch(2);
+    let mut browser = Browser::new(&server);
+    let fields = |token| {
+        [
+            ("form_token", token),
+            ("tree", "line"),
+            ("mbox", mbox.as_str()),
+            ("at", revs[2].as_str()),
+            ("suite", "btrfs/smoke"),
+        ]
+    };
+    let nobody = browser
+        .post("/jobs/new", &fields(""))
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(nobody.contains("sign in as a submitter first") && nobody.contains("[PATCH 2/2]"));
+    browser.sign_in("alice", PASSWORD).await;
+    let token = browser.form_token("/jobs/new").await;
+    let answer = browser.post("/jobs/new", &fields(&token)).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let to = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert!(to.contains(&format!("good={}", revs[2])), "{to}");
+    let (_, page) = browser.get(&to).await;
+    assert!(
+        page.contains("What it would take") && page.contains("<dd>2 <small>"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn the_act_page_changes_retracts_and_says_what_is_wrong() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
+    account(&server, "alice", "operator").await;
+    let job = server.submit(&request("line", &revs[0], &revs[11])).await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in("alice", PASSWORD).await;
+    let act = format!("/jobs/{job}/act");
+    let token = browser.form_token(&act).await;
+    let token = ("form_token", token.as_str());
+    let amend = format!("/jobs/{job}/amend");
+    let wrong = [token, ("runs", "5"), ("fixup", "no patch at all")];
+    let refused = browser.post(&amend, &wrong).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    assert!(
+        page.contains("fixups: ") && page.contains("no patch at all"),
+        "{page}"
+    );
+    let changed = browser
+        .post(&amend, &[token, ("confidence", "99.9 %")])
+        .await;
+    assert_eq!(
+        changed.headers()["location"].to_str().unwrap(),
+        format!("/jobs/{job}")
+    );
+    assert_eq!(server.job(job).await.request.confidence, 0.999);
+    let mut worker = server.register().await;
+    let seen = |rev: &str, _: u64| match revs.iter().position(|r| r == rev).unwrap_or(0) {
+        at if at >= 5 => Seen::Fails,
+        _ => Seen::Clean,
+    };
+    worker.work(job, seen).await;
+    let (_, page) = browser.get(&act).await;
+    assert!(
+        page.contains("Go on from here") && page.contains("Retract it"),
+        "{page}"
+    );
+    let retract = format!("/jobs/{job}/retract");
+    browser
+        .post(&retract, &[token, ("reason", "wrong tree")])
+        .await;
+    let (_, page) = browser.get(&format!("/jobs/{job}")).await;
+    assert!(page.contains("Retracted by alice: wrong tree.") && page.contains("result retracted"));
+    let (_, page) = browser.get("/").await;
+    assert!(page.contains("Retracted by alice"), "{page}");
+    browser
+        .post(&format!("/jobs/{job}/unretract"), &[token])
+        .await;
+    assert_eq!(server.job(job).await.retracted, None);
+    let (_, page) = browser.get("/audit?who=alice").await;
+    assert!(
+        page.contains("result put back") && page.contains("job amended"),
+        "{page}"
+    );
+    assert_eq!(
+        Browser::new(&server).get("/audit").await.0,
+        StatusCode::SEE_OTHER
+    );
+}

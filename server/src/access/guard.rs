@@ -226,8 +226,8 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 /// Reads the token out of a form, and puts the form back.
 async fn carried(request: Request) -> Result<(Request, String), Stop> {
     let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, limits::FORM_BYTES).await.map_err(|_| {
-        let why = format!("a form has at most {} bytes", limits::FORM_BYTES);
+    let bytes = to_bytes(body, limits::LONG_FORM_BYTES).await.map_err(|_| {
+        let why = format!("a form has at most {} bytes", limits::LONG_FORM_BYTES);
         AppError::refused(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "", why)
     })?;
     let copy = Request::from_parts(parts.clone(), Body::from(bytes.clone()));

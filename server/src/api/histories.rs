@@ -21,14 +21,26 @@ pub async fn series(
     Path(name): Path<String>,
     Json(new): Json<NewSeries>,
 ) -> Written {
-    trees::get(&app, &name).await?;
-    let base = resolve(&app, &name, &new.base, "/base").await?;
+    let history = add_series(&app, &who, &name, &new).await?;
+    Ok((StatusCode::CREATED, Json(history)))
+}
+
+/// Writes a series beside a tree.
+pub(crate) async fn add_series(
+    app: &App,
+    who: &Principal,
+    name: &str,
+    new: &NewSeries,
+) -> Result<History, AppError> {
+    trees::get(app, name).await?;
+    let base = resolve(app, name, &new.base, "/base").await?;
     let written = app
         .repos
-        .write_series(&name, &base, &new.mbox, new.squash)
+        .write_series(name, &base, &new.mbox, new.squash)
         .await;
     let history = written.map_err(|e| AppError::repo(e, "/mbox"))?;
-    answer(&app, who.name(), &name, history).await
+    record(app, who.name(), name, &history).await?;
+    Ok(history)
 }
 
 pub async fn configs(
@@ -54,7 +66,8 @@ pub async fn configs(
     }
     let written = app.repos.write_configs(&name, &rev, steps).await;
     let history = written.map_err(|e| AppError::repo(e, "/bad"))?;
-    answer(&app, who.name(), &name, history).await
+    record(&app, who.name(), &name, &history).await?;
+    Ok((StatusCode::CREATED, Json(history)))
 }
 
 async fn resolve(app: &App, tree: &str, rev: &str, pointer: &str) -> Result<String, AppError> {
@@ -79,9 +92,9 @@ fn settings(text: &str, field: &str) -> Result<Settings, AppError> {
     })
 }
 
-async fn answer(app: &App, who: &str, tree: &str, history: History) -> Written {
+async fn record(app: &App, who: &str, tree: &str, history: &History) -> Result<(), AppError> {
     let detail = serde_json::json!({ "tree": tree, "reference": history.reference });
     let mut conn = app.pool.acquire().await?;
     db::audit(&mut conn, who, "history written", None, None, detail).await?;
-    Ok((StatusCode::CREATED, Json(history)))
+    Ok(())
 }

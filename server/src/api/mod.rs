@@ -4,7 +4,7 @@
 pub(crate) mod amend;
 mod config;
 mod fstests;
-mod histories;
+pub(crate) mod histories;
 pub(crate) mod jobs;
 mod leases;
 pub(crate) mod marks;

@@ -25,6 +25,7 @@ mod strip;
 mod survey;
 pub(crate) mod viewer;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
@@ -96,10 +97,8 @@ pub fn routes(app: &App) -> Routes {
             place::undrain,
         )
         .post("/logout", SignedIn, Object::None, login::sign_out)
-        .post("/jobs", Submit, Object::None, new::submit)
         .get("/jobs/{id}/act", Own, Object::Job, action::show)
         .post("/jobs/{id}/cancel", Own, Object::Job, action::cancel)
-        .post("/jobs/{id}/amend", Own, Object::Job, amend::amend)
         .post("/jobs/{id}/retract", Own, Object::Job, amend::retract)
         .post("/jobs/{id}/unretract", Own, Object::Job, amend::unretract)
         .post("/jobs/{id}/marks", Own, Object::Job, action::mark)
@@ -110,8 +109,16 @@ pub fn routes(app: &App) -> Routes {
             Object::Survey,
             action::bisect,
         );
-    let small = DefaultBodyLimit::max(limits::FORM_BYTES);
-    forms.wrapped(|router| router.layer(small).layer(map_response(guard)))
+    let long = Routes::new(app, Surface::Page, "")
+        .post("/jobs/new", Read, Object::None, new::ask)
+        .post("/jobs", Submit, Object::None, new::submit)
+        .post("/jobs/{id}/amend", Own, Object::Job, amend::amend);
+    let at_most =
+        |bytes: usize| move |router: Router<App>| router.layer(DefaultBodyLimit::max(bytes));
+    forms
+        .wrapped(at_most(limits::FORM_BYTES))
+        .merge(long.wrapped(at_most(limits::LONG_FORM_BYTES)))
+        .wrapped(|router| router.layer(map_response(guard)))
 }
 
 /// Sets the headers every page carries.

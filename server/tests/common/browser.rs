@@ -33,10 +33,9 @@ impl<'a> Browser<'a> {
     }
 
     pub async fn post_from(&self, origin: &str, path: &str, form: &[(&str, &str)]) -> Response {
-        let body: Vec<String> = form
-            .iter()
-            .map(|(k, v)| format!("{k}={}", v.replace(' ', "+")))
-            .collect();
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
         let mut asked = self.http.post(format!("{}{path}", self.server.url));
         if let Some(cookie) = &self.cookie {
             asked = asked.header("cookie", cookie);
@@ -44,7 +43,7 @@ impl<'a> Browser<'a> {
         asked
             .header("origin", origin)
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(body.join("&"))
+            .body(body)
             .send()
             .await
             .unwrap()

@@ -1,79 +1,85 @@
-//! The form for a new job: what its range is and what it would cost, before anybody asks for it.
-//!
-//! The form's fields are the page's query, so that a question can be sent to somebody as a link. Must
-//! not know how a request is checked: the API's own check says what is wrong with which field.
+//! The fields of the form for a new job, and the request that they mean.
 
-use askama::Template;
-use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Redirect};
-use axum::{Form, Json};
+use std::collections::BTreeMap;
+
 use firstbad_api::bisect_log;
+use firstbad_api::custom::{CustomKind, NAME, default_memory_mib, default_timeout_s};
 use firstbad_api::job::{Find, NewJob, Signal};
 use firstbad_api::lease::{ConfigBase, RunMode};
 use firstbad_api::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::command::command;
-use super::error::{Page, page};
-use super::format::{self, shell};
-use crate::access::Principal;
-use crate::api::jobs;
-use crate::error::AppError;
-use crate::forecast::Forecast;
-use crate::state::App;
-
-/// Longest query of a link to a form.
-const LINK_BYTES: usize = 6 << 10;
-
 /// The fields, as they were written.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Asked {
-    tree: String,
-    good: String,
-    bad: String,
-    find: String,
-    suite: String,
-    cases: String,
-    signal: String,
-    crash: String,
-    metric: String,
-    threshold: String,
-    base: String,
-    fragment: String,
-    mode: String,
-    vcpus: String,
-    runs: String,
-    confidence: String,
-    seed: String,
-    skip: String,
-    paths: String,
-    first_parent: Option<String>,
-    bisect_log: String,
-    title: String,
-    private: Option<String>,
+    pub tree: String,
+    pub good: String,
+    pub bad: String,
+    pub find: String,
+    pub suite: String,
+    pub cases: String,
+    pub signal: String,
+    pub crash: String,
+    pub metric: String,
+    pub threshold: String,
+    pub base: String,
+    pub fragment: String,
+    pub mode: String,
+    pub vcpus: String,
+    pub runs: String,
+    pub confidence: String,
+    pub seed: String,
+    pub skip: String,
+    pub paths: String,
+    pub first_parent: Option<String>,
+    pub bisect_log: String,
+    pub title: String,
+    pub private: Option<String>,
+    /// A test of one's own in place of the suite: empty, `script` or `c`.
+    pub own: String,
+    pub own_name: String,
+    pub own_text: String,
+    pub fails_when: String,
+    pub passes_when: String,
+    pub timeout: String,
+    pub memory: String,
+    /// A whole `.config`.
+    pub config: String,
+    /// Applied to every candidate.
+    pub fixup: String,
+    /// A patch series, and what it applies to.
+    pub mbox: String,
+    pub at: String,
+    pub selftests_from: String,
+    /// `TREE@REV`.
+    pub fstests: String,
+    pub groups: String,
+    pub exclude: String,
+    pub two_point: Option<String>,
+    pub every_flip: Option<String>,
     /// Of the form that submits: sent twice, it is one job.
     #[serde(skip_serializing)]
-    key: String,
+    pub key: String,
 }
 
 /// What is wrong, and with which field.
-struct Wrong {
-    field: String,
-    why: String,
+pub struct Wrong {
+    pub field: String,
+    pub why: String,
 }
 
 impl Wrong {
-    fn of(field: &str, why: impl Into<String>) -> Wrong {
+    pub fn of(field: &str, why: impl Into<String>) -> Wrong {
         Wrong {
             field: field.to_owned(),
             why: why.into(),
         }
     }
 
-    /// The API's word for a field is the form's, but for the parts of a signal and of a configuration.
-    fn from_problem(problem: Problem) -> Wrong {
+    /// The API's word for a field is the form's, but for what the form has in fields of its own.
+    pub fn from_problem(problem: Problem) -> Wrong {
         let pointer = problem.pointer.unwrap_or_default();
         let parts: Vec<&str> = pointer.trim_start_matches('/').split('/').collect();
         let field = match parts[..] {
@@ -81,12 +87,33 @@ impl Wrong {
             ["signal", "name", ..] => "metric",
             ["signal", "threshold", ..] => "threshold",
             ["config", "fragment", ..] => "fragment",
+            ["config", "base", "file", ..] => "config",
             ["config", ..] => "base",
+            ["custom", "name"] => "own_name",
+            ["custom", "timeout_s"] => "timeout",
+            ["custom", "memory_mib"] => "memory",
+            ["custom", "patterns", pattern] => pattern,
+            ["custom", ..] => "own_text",
+            ["fixups", ..] => "fixup",
+            ["base"] => "at",
             [field, ..] => field,
             [] => "",
         };
         Wrong::of(field, problem.detail)
     }
+}
+
+/// A text with the line ends that it had before a browser sent it.
+pub fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n")
+}
+
+/// A patch ends with a line.
+pub fn ended(mut text: String) -> String {
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -95,23 +122,25 @@ fn words(text: &str) -> Vec<String> {
 }
 
 impl Asked {
-    fn is_empty(&self) -> bool {
-        self.bad.trim().is_empty() && self.bisect_log.trim().is_empty()
+    pub fn is_empty(&self) -> bool {
+        [&self.bad, &self.bisect_log, &self.mbox]
+            .iter()
+            .all(|text| text.trim().is_empty())
     }
 
     /// The form that means a request; `None` when no form can.
-    fn of(request: &NewJob) -> Option<Asked> {
-        let plain = request.custom.is_none()
-            && request.fstests.is_none()
-            && request.selftests_from.is_none()
-            && request.fixups.is_empty()
-            && request.only.is_empty()
-            && !(request.survey || request.two_point || request.merge_first || request.every_flip);
-        let base = match &request.config.base {
-            None => "",
-            Some(ConfigBase::Tinyconfig) => "tinyconfig",
-            Some(ConfigBase::X8664Defconfig) => "x86_64_defconfig",
-            Some(ConfigBase::File(_) | ConfigBase::Tree(_)) => return None,
+    pub fn of(request: &NewJob) -> Option<Asked> {
+        let more = request.survey || request.merge_first || !request.only.is_empty();
+        if more || request.fixups.len() > 1 {
+            return None;
+        }
+        let on = |set: bool| set.then(|| "on".to_owned());
+        let (base, config) = match &request.config.base {
+            None => ("", ""),
+            Some(ConfigBase::Tinyconfig) => ("tinyconfig", ""),
+            Some(ConfigBase::X8664Defconfig) => ("x86_64_defconfig", ""),
+            Some(ConfigBase::File(text)) => ("", text.as_str()),
+            Some(ConfigBase::Tree(_)) => return None,
         };
         let mut asked = Asked {
             tree: request.tree.clone(),
@@ -121,6 +150,7 @@ impl Asked {
             suite: request.suite.clone(),
             cases: request.cases.join(" "),
             base: base.to_owned(),
+            config: config.to_owned(),
             fragment: request.config.fragment.clone(),
             mode: if request.mode == RunMode::Real {
                 "real"
@@ -134,7 +164,11 @@ impl Asked {
             seed: request.seed.to_string(),
             skip: request.skip.join(" "),
             paths: request.paths.join(" "),
-            first_parent: request.first_parent.then(|| "on".to_owned()),
+            first_parent: on(request.first_parent),
+            two_point: on(request.two_point),
+            every_flip: on(request.every_flip),
+            fixup: request.fixups.concat(),
+            selftests_from: request.selftests_from.clone().unwrap_or_default(),
             ..Asked::default()
         };
         match &request.signal {
@@ -150,11 +184,37 @@ impl Asked {
                 asked.threshold = threshold.map(|t| t.to_string()).unwrap_or_default();
             }
         }
-        plain.then_some(asked)
+        if let Some(fstests) = &request.fstests {
+            asked.fstests = format!("{}@{}", fstests.tree, fstests.rev);
+            asked.exclude = fstests.exclude.join(" ");
+        }
+        if let Some(test) = &request.custom {
+            asked.own = match test.kind {
+                CustomKind::Script => "script",
+                CustomKind::C => "c",
+                CustomKind::Program => return None,
+            }
+            .to_owned();
+            asked.own_name = test.name.clone();
+            asked.own_text = test.content.clone();
+            asked.timeout = test.timeout_s.to_string();
+            asked.memory = test.memory_mib.to_string();
+            asked.fails_when = test.patterns.fails_when.clone().unwrap_or_default();
+            asked.passes_when = test.patterns.passes_when.clone().unwrap_or_default();
+        }
+        Some(asked)
+    }
+
+    /// Names of all fields.
+    pub fn names() -> Vec<String> {
+        match serde_json::to_value(Asked::default()) {
+            Ok(Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// All that was written, by field.
-    fn fields(&self) -> Vec<(String, String)> {
+    pub fn fields(&self) -> Vec<(String, String)> {
         let fields = match serde_json::to_value(self) {
             Ok(Value::Object(fields)) => fields,
             _ => return Vec::new(),
@@ -167,7 +227,7 @@ impl Asked {
     }
 
     /// The request that the form means.
-    fn request(&self) -> Result<NewJob, Wrong> {
+    pub fn request(&self) -> Result<NewJob, Wrong> {
         let mut body = json!({
             "tree": self.tree.trim(),
             "good": words(&self.good),
@@ -181,9 +241,19 @@ impl Asked {
             "paths": words(&self.paths),
             "first_parent": self.first_parent.is_some(),
             "private": self.private.is_some(),
-            "config": { "fragment": self.fragment.replace("\r\n", "\n") },
+            "two_point": self.two_point.is_some(),
+            "every_flip": self.every_flip.is_some(),
+            "config": { "fragment": lines(&self.fragment) },
         });
+        self.own_test(&mut body)?;
+        self.take_fstests(&mut body)?;
         let mut set = |name: &str, value: Value| body[name] = value;
+        if !self.fixup.trim().is_empty() {
+            set("fixups", json!([ended(lines(&self.fixup))]));
+        }
+        if !self.selftests_from.trim().is_empty() {
+            set("selftests_from", json!(self.selftests_from.trim()));
+        }
         for (name, text) in [
             ("vcpus", &self.vcpus),
             ("runs", &self.runs),
@@ -205,8 +275,63 @@ impl Asked {
             "tinyconfig" | "x86_64_defconfig" => body["config"]["base"] = json!(self.base),
             _ => {}
         }
+        if !self.config.trim().is_empty() {
+            body["config"]["base"] = json!({ "file": lines(&self.config) });
+        }
         self.take_log(&mut body)?;
         serde_json::from_value(body).map_err(|e| Wrong::of("", e.to_string()))
+    }
+
+    /// A test of one's own takes the place of the suite.
+    fn own_test(&self, body: &mut Value) -> Result<(), Wrong> {
+        let (kind, name) = match self.own.as_str() {
+            "script" => ("script", "test.sh"),
+            "c" => ("c", "repro.c"),
+            _ => return Ok(()),
+        };
+        let or = |text: &str, other: &str| match text.trim() {
+            "" => other.to_owned(),
+            text => text.to_owned(),
+        };
+        let timeout: u64 = number(
+            "timeout",
+            &or(&self.timeout, &default_timeout_s().to_string()),
+        )?;
+        let memory: u32 = number(
+            "memory",
+            &or(&self.memory, &default_memory_mib().to_string()),
+        )?;
+        let patterns: BTreeMap<&str, &str> = [
+            ("fails_when", self.fails_when.trim()),
+            ("passes_when", self.passes_when.trim()),
+        ]
+        .into_iter()
+        .filter(|(_, pattern)| !pattern.is_empty())
+        .collect();
+        body["suite"] = json!(NAME);
+        body["custom"] = json!({
+            "kind": kind,
+            "name": or(&self.own_name, name),
+            "content": lines(&self.own_text),
+            "timeout_s": timeout,
+            "memory_mib": memory,
+            "patterns": patterns,
+        });
+        Ok(())
+    }
+
+    fn take_fstests(&self, body: &mut Value) -> Result<(), Wrong> {
+        if self.fstests.trim().is_empty() {
+            return Ok(());
+        }
+        let Some((tree, rev)) = self.fstests.trim().split_once('@') else {
+            let why = "fstests: use TREE@REVISION, such as fstests@v2026.01.05";
+            return Err(Wrong::of("fstests", why));
+        };
+        body["fstests"] = json!({
+            "tree": tree, "rev": rev, "groups": words(&self.groups), "exclude": words(&self.exclude),
+        });
+        Ok(())
     }
 
     fn signal(&self) -> Result<Value, Wrong> {
@@ -254,172 +379,6 @@ fn number<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Wrong> {
     })
 }
 
-/// A suite to choose.
-struct Choice {
-    name: String,
-    about: String,
-    cases: String,
-}
-
-/// `new.html`.
-#[derive(Template)]
-#[template(path = "new.html")]
-pub struct NewPage {
-    asked: Asked,
-    trees: Vec<String>,
-    suites: Vec<Choice>,
-    wrong: Option<Wrong>,
-    forecast: Option<Forecast>,
-    command: String,
-    curl: String,
-}
-
-impl NewPage {
-    async fn of(app: &App, asked: Asked) -> Result<NewPage, AppError> {
-        let trees = crate::view::trees(app).await?;
-        let mut out = NewPage {
-            trees: trees.into_iter().map(|tree| tree.name).collect(),
-            suites: suites(app),
-            wrong: None,
-            forecast: None,
-            command: String::new(),
-            curl: String::new(),
-            asked,
-        };
-        if out.asked.is_empty() {
-            return Ok(out);
-        }
-        let request = match out.asked.request() {
-            Ok(request) => request,
-            Err(wrong) => {
-                out.wrong = Some(wrong);
-                return Ok(out);
-            }
-        };
-        out.command = command(&request);
-        out.curl = curl(&request);
-        match jobs::check(app, request).await {
-            Ok(checked) => out.forecast = Some(Forecast::of(app, &checked).await?),
-            Err(AppError::Problem(problem)) => out.wrong = Some(Wrong::from_problem(*problem)),
-            Err(error) => return Err(error),
-        }
-        Ok(out)
-    }
-
-    /// All that was written, for the form that submits it.
-    fn fields(&self) -> Vec<(String, String)> {
-        self.asked.fields()
-    }
-
-    fn key(&self) -> uuid::Uuid {
-        uuid::Uuid::new_v4()
-    }
-
-    /// What is wrong with a field.
-    fn wrong_with(&self, field: &str) -> Option<&str> {
-        let wrong = self.wrong.as_ref().filter(|wrong| wrong.field == field)?;
-        Some(&wrong.why)
-    }
-
-    /// What is wrong with none of the form's fields.
-    fn wrong_besides(&self) -> Option<&str> {
-        const FIELDS: [&str; 19] = [
-            "tree",
-            "good",
-            "bad",
-            "suite",
-            "cases",
-            "crash",
-            "metric",
-            "threshold",
-            "base",
-            "fragment",
-            "mode",
-            "vcpus",
-            "runs",
-            "confidence",
-            "seed",
-            "skip",
-            "paths",
-            "bisect_log",
-            "title",
-        ];
-        let wrong = self.wrong.as_ref()?;
-        (!FIELDS.contains(&wrong.field.as_str())).then_some(&wrong.why)
-    }
-
-    fn is(&self, value: &str, choice: &str) -> bool {
-        value == choice
-    }
-}
-
-fn suites(app: &App) -> Vec<Choice> {
-    let all = app.suites.names().filter_map(|name| app.suites.get(name));
-    let choice = |(bundle, _): &(firstbad_api::suite::SuiteBundle, _)| Choice {
-        name: bundle.spec.name.clone(),
-        about: bundle.spec.about.clone(),
-        cases: {
-            let names = bundle.spec.case.iter().map(|case| case.name.as_str());
-            names.collect::<Vec<_>>().join(", ")
-        },
-    };
-    all.map(choice).collect()
-}
-
-/// The address of a form with the fields of a request; `None` when no form can ask it.
-pub(super) fn link(request: &NewJob) -> Option<String> {
-    let fields = Asked::of(request)?.fields();
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish();
-    (query.len() <= LINK_BYTES).then(|| format!("/jobs/new?{query}"))
-}
-
-/// The same question to the API.
-fn curl(request: &NewJob) -> String {
-    let body = serde_json::to_value(request).map(|mut body| {
-        // What is as it is by itself need not be said.
-        if let (Some(fields), Ok(Value::Object(plain))) = (body.as_object_mut(), plain()) {
-            fields.retain(|name, value| plain.get(name) != Some(value));
-        }
-        body.to_string()
-    });
-    format!(
-        "curl -H \"Authorization: Bearer $FIRSTBAD_TOKEN\" -H 'Content-Type: application/json' \
-         -d {} $FIRSTBAD_SERVER/api/v1/jobs",
-        shell(&body.unwrap_or_default())
-    )
-}
-
-/// A request in which nothing is said that can be left out.
-fn plain() -> serde_json::Result<Value> {
-    let request: NewJob = serde_json::from_value(json!({ "tree": "", "bad": "", "suite": "" }))?;
-    serde_json::to_value(request)
-}
-
-/// `GET /jobs/new`.
-pub(super) async fn show(State(app): State<App>, Query(asked): Query<Asked>) -> Page {
-    page(&NewPage::of(&app, asked).await?)
-}
-
-/// `POST /jobs`: what the form means is submitted, or the form says why not.
-pub(super) async fn submit(
-    State(app): State<App>,
-    who: Principal,
-    Form(asked): Form<Asked>,
-) -> Page {
-    let request = match asked.request() {
-        Ok(request) => request,
-        Err(_) => return page(&NewPage::of(&app, asked).await?),
-    };
-    let key = Some(asked.key.as_str()).filter(|key| !key.is_empty());
-    match jobs::submit(&app, &who, key, request).await {
-        Ok((_, Json(created))) => Ok(Redirect::to(&created.url).into_response()),
-        Err(AppError::Problem(_)) => page(&NewPage::of(&app, asked).await?),
-        Err(error) => Err(error.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,13 +405,6 @@ mod tests {
         assert_eq!((request.runs, request.confidence), (3, 0.999));
         assert_eq!(request.config.fragment, "CONFIG_KASAN=y\n");
         assert!(request.first_parent);
-        let line = command(&request);
-        assert!(line.contains("--metric mb_s --threshold 90"), "{line}");
-        let curl = curl(&request);
-        assert!(
-            curl.contains("\"runs\":3") && !curl.contains("max_runs"),
-            "{curl}"
-        );
         let odd = Asked {
             vcpus: "two".into(),
             ..asked.clone()
