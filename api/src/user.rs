@@ -68,3 +68,69 @@ pub struct User {
     /// When one of its sessions was last used.
     pub seen_at: Option<String>,
 }
+
+/// `POST /api/v1/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// What it is for: 1 to 40 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter.
+    pub name: String,
+    /// At most the role of who makes it; `worker` is for operators to make.
+    pub role: TokenRole,
+    /// Until it expires, 1 to 3650.
+    #[serde(default = "default_days")]
+    pub days: u32,
+}
+
+/// Default of [`NewToken::days`].
+pub fn default_days() -> u32 {
+    365
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenRole {
+    Viewer,
+    Submitter,
+    Operator,
+    Admin,
+    /// Builds, runs and reports, and nothing else.
+    Worker,
+}
+
+impl TokenRole {
+    /// The same of an account; none: it is a worker's.
+    pub fn role(self) -> Option<Role> {
+        match self {
+            TokenRole::Viewer => Some(Role::Viewer),
+            TokenRole::Submitter => Some(Role::Submitter),
+            TokenRole::Operator => Some(Role::Operator),
+            TokenRole::Admin => Some(Role::Admin),
+            TokenRole::Worker => None,
+        }
+    }
+}
+
+/// Answer to [`NewToken`]: the only time that the token is told.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeToken {
+    pub id: String,
+    /// `fb_<id>_<secret>`.
+    pub token: String,
+}
+
+/// `GET /api/v1/tokens`: those of who asks, and all of them for an admin. `DELETE …/{id}` revokes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub id: String,
+    /// As in the record of what was done: who made it, and what for.
+    pub name: String,
+    /// As [`TokenRole`] spells it.
+    pub role: String,
+    pub created_at: String,
+    pub expires_at: Option<String>,
+    pub revoked_at: Option<String>,
+    /// To the minute.
+    pub used_at: Option<String>,
+}

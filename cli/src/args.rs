@@ -92,6 +92,9 @@ pub enum Command {
     /// Accounts of people, for who signs in with a browser.
     #[command(subcommand)]
     User(crate::user::UserCommand),
+    /// Tokens of programs.
+    #[command(subcommand)]
+    Token(crate::token::TokenCommand),
 }
 
 #[derive(Debug, Args)]

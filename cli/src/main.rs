@@ -22,6 +22,7 @@ mod show;
 mod submit;
 mod survey;
 mod text;
+mod token;
 mod tree;
 mod up;
 mod user;
@@ -102,6 +103,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Workers { json } => workers(common, *json).await,
         Command::Act(command) => act::run(common, command).await,
         Command::User(command) => user::run(common, command).await,
+        Command::Token(command) => token::run(common, command).await,
         // `main` runs these itself.
         Command::Server(_) | Command::Worker(_) | Command::Search(_) => Ok(0),
     }

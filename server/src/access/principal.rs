@@ -19,7 +19,7 @@ use crate::error::AppError;
 use crate::state::App;
 
 /// The role of a worker's token.
-const WORKER: &str = "worker";
+pub(crate) const WORKER: &str = "worker";
 
 /// Who makes this request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,15 @@ impl Principal {
             Principal::User { name, .. }
             | Principal::Token { name, .. }
             | Principal::Worker { name } => name,
+        }
+    }
+
+    /// The account behind it.
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Principal::User { name, .. } => Some(name),
+            Principal::Token { user, .. } => user.as_deref(),
+            Principal::Anonymous | Principal::Worker { .. } => None,
         }
     }
 
@@ -126,11 +135,14 @@ async fn of_token(app: &App, token: Option<&str>) -> Result<Principal, AppError>
         token.ok_or_else(|| denied("Authorization: only `Bearer fb_…` is understood here"))?;
     let (id, secret) =
         split(token).ok_or_else(|| denied("the token is not of the form fb_<id>_<secret>"))?;
-    let found = db::token::find(&mut *app.pool.acquire().await?, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let found = db::token::find(&mut conn, id).await?;
     let digest = Sha256::digest(secret);
     let found = found
         .filter(|t| same(&t.hash, &digest))
         .ok_or_else(|| denied("the token is unknown, has expired or was revoked"))?;
+    db::token::used(&mut conn, id).await?;
+    drop(conn);
     if found.role == WORKER {
         return Ok(Principal::Worker { name: found.name });
     }
@@ -180,6 +192,15 @@ pub async fn put_token(
     };
     let role = role.map_or(WORKER, Role::as_str);
     db::token::put(conn, id, name, &Sha256::digest(secret), role).await
+}
+
+/// A new token in parts: its text, its id, the hash that is stored.
+pub(crate) fn new_token() -> (String, String, Vec<u8>) {
+    let id: [u8; 6] = rand::rng().random();
+    let id = hex::encode(id);
+    let text = make_token(&id);
+    let hash = split(&text).map(|(_, secret)| Sha256::digest(secret).to_vec());
+    (text, id, hash.unwrap_or_default())
 }
 
 fn split(token: &str) -> Option<(&str, &str)> {

@@ -1,5 +1,5 @@
 //! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
-//! `jobs`, `amend`, `surveys`, `marks`, `workers`, `users`, `reads`) and workers (`leases`, `uploads`).
+//! `jobs`, `amend`, `surveys`, `marks`, `workers`, `users`, `tokens`, `reads`) and workers (`leases`, `uploads`).
 
 pub(crate) mod amend;
 mod config;
@@ -12,6 +12,7 @@ pub(crate) mod ranges;
 mod reads;
 mod suite;
 pub(crate) mod surveys;
+pub(crate) mod tokens;
 mod trees;
 mod uploads;
 mod users;
@@ -115,6 +116,9 @@ fn reads(routes: Routes) -> Routes {
 
 fn users(routes: Routes) -> Routes {
     routes
+        .get("/tokens", Submit, Object::None, tokens::list)
+        .post("/tokens", Submit, Object::None, tokens::create)
+        .delete("/tokens/{id}", Submit, Object::None, tokens::revoke)
         .get("/users", Administer, Object::None, users::list)
         .post("/users", Administer, Object::None, users::create)
         .patch("/users/{name}", Administer, Object::None, users::change)

@@ -80,7 +80,7 @@ pub async fn change(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn check_name(name: &str) -> Result<(), AppError> {
+pub(super) fn check_name(name: &str) -> Result<(), AppError> {
     let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     let wrong = |why: &str| Err(AppError::bad("bad-name", "/name", format!("name: {why}")));
     if !(1..=NAME).contains(&name.len())

@@ -45,6 +45,11 @@ pub fn when(rfc3339: &str) -> Option<When> {
     Some(When::new(at, OffsetDateTime::now_utc()))
 }
 
+/// Whether an RFC 3339 moment is over.
+pub fn is_past(rfc3339: &str) -> bool {
+    OffsetDateTime::parse(rfc3339, &Rfc3339).is_ok_and(|at| at < OffsetDateTime::now_utc())
+}
+
 /// A moment in Unix seconds.
 pub fn when_unix(seconds: i64) -> Option<When> {
     let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;

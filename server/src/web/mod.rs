@@ -23,6 +23,7 @@ mod place;
 mod record;
 mod strip;
 mod survey;
+mod token;
 pub(crate) mod viewer;
 
 use axum::Router;
@@ -83,6 +84,7 @@ pub fn routes(app: &App) -> Routes {
         .get("/trees/{name}", Read, Object::None, place::tree)
         .get("/workers", Read, Object::None, place::workers)
         .get("/audit", Operate, Object::None, record::show)
+        .get("/tokens", Submit, Object::None, token::show)
         .get("/help", Read, Object::None, place::help)
         .get("/live", Read, Object::Followed, live::stream)
         .get("/static/{file}", Open, Object::None, assets::serve);
@@ -96,6 +98,8 @@ pub fn routes(app: &App) -> Routes {
             Object::None,
             place::undrain,
         )
+        .post("/tokens", Submit, Object::None, token::make)
+        .post("/tokens/{id}/revoke", Submit, Object::None, token::revoke)
         .post("/logout", SignedIn, Object::None, login::sign_out)
         .get("/jobs/{id}/act", Own, Object::Job, action::show)
         .post("/jobs/{id}/cancel", Own, Object::Job, action::cancel)
