@@ -22,4 +22,5 @@ pub mod survey;
 pub mod tree;
 pub mod user;
 pub mod version;
+pub mod webhook;
 pub mod worker;

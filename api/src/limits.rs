@@ -51,6 +51,16 @@ pub const SESSION_S: i64 = 7 * 24 * 3600;
 pub const SIGN_INS_OF_NAME: usize = 5;
 /// The same of all names from one address.
 pub const SIGN_INS_OF_ADDRESS: usize = 30;
+/// An address that a user names, bytes.
+pub const URL_BYTES: usize = 2048;
+/// A receiver of a webhook answers within, seconds.
+pub const WEBHOOK_TIMEOUT_S: u64 = 20;
+/// Waits before the tries of a delivery, seconds: the schedule of Standard Webhooks.
+pub const WEBHOOK_WAITS_S: [u64; 10] = [
+    0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
+];
+/// Deliveries made at once.
+pub const WEBHOOKS_AT_ONCE: usize = 16;
 /// A form posted by a page, bytes.
 pub const FORM_BYTES: usize = 1 << 20;
 /// The same with a patch series, a configuration or a test, written as a browser writes them.

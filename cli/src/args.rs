@@ -126,6 +126,15 @@ pub struct GateArgs {
     /// `https://bisect.example.org`.
     #[arg(long, env = "FIRSTBAD_URL", value_name = "URL", value_parser = origin)]
     pub url: Option<String>,
+    /// Networks that webhooks may go to besides the public internet, without TLS too, such as
+    /// `10.1.0.0/16`.
+    #[arg(
+        long,
+        env = "FIRSTBAD_WEBHOOK_ALLOW",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub webhook_allow: Vec<ipnet::IpNet>,
 }
 
 /// Scheme and host alone.

@@ -31,6 +31,7 @@ pub fn server(args: &ServerArgs) -> Done {
         },
         private: args.gate.private,
         url: args.gate.url.clone(),
+        webhook_allow: args.gate.webhook_allow.clone(),
     };
     until_told(async |stop| firstbad_server::run(config, stop).await)
 }

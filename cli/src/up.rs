@@ -93,6 +93,9 @@ fn server_args(data: &Path, args: &UpArgs) -> Vec<String> {
     if let Some(url) = &args.gate.url {
         words.extend(["--url".into(), url.clone()]);
     }
+    for network in &args.gate.webhook_allow {
+        words.extend(["--webhook-allow".into(), network.to_string()]);
+    }
     words
 }
 

@@ -23,6 +23,7 @@ pub mod kconfig;
 pub mod ladder;
 pub mod luck;
 pub mod matrix;
+pub mod outgoing;
 pub mod pg;
 pub mod picture;
 mod relevance;

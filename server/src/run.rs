@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use firstbad_api::limits::Timing;
+use ipnet::IpNet;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub struct ServerConfig {
     pub private: bool,
     /// Address under which people reach the server, when that is not `listen`.
     pub url: Option<String>,
+    /// Addresses that webhooks may go to besides those of the public internet, and without TLS.
+    pub webhook_allow: Vec<IpNet>,
 }
 
 /// Runs until shutdown.
@@ -63,6 +66,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
     let planner = tokio::spawn(tasks::run_planner(app.clone(), shutdown.clone()));
     let expiry = tokio::spawn(tasks::run_expiry(app.clone(), shutdown.clone()));
     let releases = tokio::spawn(tasks::releases::run(app.clone(), shutdown.clone()));
+    let deliveries = tokio::spawn(tasks::deliver::run(app.clone(), shutdown.clone()));
     let stop = shutdown.clone();
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let serve = axum::serve(listener, service)
@@ -73,7 +77,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
         () = async { shutdown.cancelled().await; tokio::time::sleep(Duration::from_secs(3)).await } => {}
     }
     shutdown.cancel();
-    let _ = tokio::join!(planner, expiry, releases);
+    let _ = tokio::join!(planner, expiry, releases, deliveries);
     if let Some(task) = cluster_task {
         task.await?;
     }
@@ -125,6 +129,7 @@ pub async fn prepare(pool: PgPool, config: &ServerConfig) -> anyhow::Result<App>
         private: config.private,
         url: config.url.clone(),
         exposed: !config.listen.ip().is_loopback(),
+        webhook_allow: config.webhook_allow.clone(),
         ..Gate::default()
     });
     Ok(app)

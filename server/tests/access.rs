@@ -299,8 +299,14 @@ impl World {
             StatusCode::SEE_OTHER if text("location").starts_with("/login") => 'L',
             // git's own refusals are plain text.
             StatusCode::FORBIDDEN if !text("content-type").starts_with("text/plain") => 'F',
-            // It passed: whose tokens one may end is asserted in tokens.rs.
-            StatusCode::NOT_FOUND if path.contains("/tokens/") => '+',
+            // It passed: whose tokens and webhooks there are is asserted in tokens.rs and webhooks.rs.
+            StatusCode::NOT_FOUND
+                if ["/tokens/", "/webhooks/", "/deliveries/"]
+                    .iter()
+                    .any(|p| path.contains(p)) =>
+            {
+                '+'
+            }
             StatusCode::NOT_FOUND => 'H',
             status if status.is_server_error() => '!',
             _ => '+',

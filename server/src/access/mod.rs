@@ -73,6 +73,8 @@ pub struct Gate {
     pub url: Option<String>,
     /// It listens on other addresses than those of this machine.
     pub exposed: bool,
+    /// Networks that webhooks may go to besides the public internet.
+    pub webhook_allow: Vec<ipnet::IpNet>,
     pub sign_ins: SignIns,
 }
 

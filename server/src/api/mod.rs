@@ -1,5 +1,5 @@
 //! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
-//! `jobs`, `amend`, `surveys`, `marks`, `workers`, `users`, `tokens`, `reads`) and workers (`leases`, `uploads`).
+//! `jobs`, `amend`, `surveys`, `marks`, `workers`, `users`, `tokens`, `webhooks`, `reads`) and workers (`leases`, `uploads`).
 
 pub(crate) mod amend;
 mod config;
@@ -16,6 +16,7 @@ pub(crate) mod tokens;
 mod trees;
 mod uploads;
 mod users;
+pub(crate) mod webhooks;
 pub(crate) mod workers;
 
 use axum::extract::DefaultBodyLimit;
@@ -115,6 +116,23 @@ fn reads(routes: Routes) -> Routes {
 }
 
 fn users(routes: Routes) -> Routes {
+    let routes = routes
+        .get("/webhooks", Submit, Object::None, webhooks::list)
+        .post("/webhooks", Submit, Object::None, webhooks::create)
+        .delete("/webhooks/{id}", Submit, Object::None, webhooks::remove)
+        .post("/webhooks/{id}/test", Submit, Object::None, webhooks::test)
+        .get(
+            "/webhooks/{id}/deliveries",
+            Submit,
+            Object::None,
+            webhooks::deliveries,
+        )
+        .post(
+            "/deliveries/{id}/replay",
+            Submit,
+            Object::None,
+            webhooks::replay,
+        );
     routes
         .get("/tokens", Submit, Object::None, tokens::list)
         .post("/tokens", Submit, Object::None, tokens::create)

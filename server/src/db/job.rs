@@ -296,9 +296,16 @@ pub async fn retract(
     .bind(job)
     .bind(by.map(|(who, _)| who))
     .bind(by.map(|(_, why)| why))
-    .execute(conn)
+    .execute(&mut *conn)
     .await?
     .rows_affected();
+    if rows == 1 {
+        let kind = match by {
+            Some(_) => "bisection.retracted",
+            None => "bisection.restored",
+        };
+        super::webhook::tell(conn, job, kind).await?;
+    }
     Ok(rows == 1)
 }
 
@@ -529,9 +536,16 @@ pub async fn end(
     .bind(job)
     .bind(state)
     .bind(Json(outcome))
-    .execute(conn)
+    .execute(&mut *conn)
     .await?
     .rows_affected();
+    if rows == 1 {
+        let kind = match state {
+            "cancelled" => "bisection.cancelled",
+            _ => "bisection.completed",
+        };
+        super::webhook::tell(conn, job, kind).await?;
+    }
     Ok(rows == 1)
 }
 

@@ -18,6 +18,7 @@ pub mod survey;
 pub mod token;
 pub mod tree;
 pub mod walk;
+pub mod webhook;
 pub mod worker;
 
 pub use audit::audit;

@@ -25,6 +25,7 @@ mod strip;
 mod survey;
 mod token;
 pub(crate) mod viewer;
+mod webhook;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -85,6 +86,8 @@ pub fn routes(app: &App) -> Routes {
         .get("/workers", Read, Object::None, place::workers)
         .get("/audit", Operate, Object::None, record::show)
         .get("/tokens", Submit, Object::None, token::show)
+        .get("/webhooks", Submit, Object::None, webhook::list)
+        .get("/webhooks/{id}", Submit, Object::None, webhook::show)
         .get("/help", Read, Object::None, place::help)
         .get("/live", Read, Object::Followed, live::stream)
         .get("/static/{file}", Open, Object::None, assets::serve);
@@ -100,6 +103,20 @@ pub fn routes(app: &App) -> Routes {
         )
         .post("/tokens", Submit, Object::None, token::make)
         .post("/tokens/{id}/revoke", Submit, Object::None, token::revoke)
+        .post("/webhooks", Submit, Object::None, webhook::make)
+        .post("/webhooks/{id}/test", Submit, Object::None, webhook::test)
+        .post(
+            "/webhooks/{id}/remove",
+            Submit,
+            Object::None,
+            webhook::remove,
+        )
+        .post(
+            "/deliveries/{id}/replay",
+            Submit,
+            Object::None,
+            webhook::replay,
+        )
         .post("/logout", SignedIn, Object::None, login::sign_out)
         .get("/jobs/{id}/act", Own, Object::Job, action::show)
         .post("/jobs/{id}/cancel", Own, Object::Job, action::cancel)

@@ -59,6 +59,7 @@ impl TestServer {
             },
             private,
             url: address.map(str::to_owned),
+            webhook_allow: vec!["127.0.0.0/8".parse().unwrap()],
         };
         std::fs::create_dir_all(&config.data).unwrap();
         let app = prepare(pool, &config).await.unwrap();

@@ -1,0 +1,172 @@
+//! Receivers of what becomes of jobs: made, listed, removed; what was sent to them, and once more.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use firstbad_api::user::Role;
+use firstbad_api::webhook::{Delivery, EVENTS, MadeWebhook, NewWebhook, Webhook};
+use rand::RngExt;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::access::Principal;
+use crate::db;
+use crate::error::AppError;
+use crate::outgoing;
+use crate::state::App;
+
+/// Webhooks of one owner, at most.
+const MOST: usize = 50;
+
+/// `GET /webhooks`.
+pub async fn list(State(app): State<App>, who: Principal) -> Result<Json<Vec<Webhook>>, AppError> {
+    Ok(Json(of(&app, &who).await?))
+}
+
+/// Those that somebody may know of.
+pub(crate) async fn of(app: &App, who: &Principal) -> Result<Vec<Webhook>, AppError> {
+    let owner = who.owner();
+    let mine = (!who.may(Role::Operator)).then_some(owner.as_str());
+    Ok(db::webhook::list(&mut *app.pool.acquire().await?, mine).await?)
+}
+
+/// `POST /webhooks`.
+pub async fn create(
+    State(app): State<App>,
+    who: Principal,
+    Json(new): Json<NewWebhook>,
+) -> Result<(StatusCode, Json<MadeWebhook>), AppError> {
+    Ok((StatusCode::CREATED, Json(make(&app, &who, &new).await?)))
+}
+
+pub(crate) async fn make(
+    app: &App,
+    who: &Principal,
+    new: &NewWebhook,
+) -> Result<MadeWebhook, AppError> {
+    let url = outgoing::address(new.url.trim(), &app.gate.webhook_allow)
+        .map_err(|why| AppError::bad("bad-url", "/url", format!("url: {why}")))?;
+    if let Some(unknown) = new.events.iter().find(|e| !EVENTS.contains(&e.as_str())) {
+        let why = format!("events: there is no {unknown}; use {}", EVENTS.join(", "));
+        return Err(AppError::bad("unknown-event", "/events", why));
+    }
+    if new.every && !who.may(Role::Operator) {
+        let why = "every: only operators are told of all jobs; leave it out to be told of yours";
+        return Err(AppError::refused(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "/every",
+            why,
+        ));
+    }
+    let key: [u8; 32] = rand::rng().random();
+    let secret = format!("{}{}", outgoing::SECRET, STANDARD.encode(key));
+    let owner = who.owner();
+    let mut tx = app.pool.begin().await?;
+    if db::webhook::list(&mut tx, Some(&owner)).await?.len() >= MOST {
+        let why = format!("there are {MOST} webhooks of yours already; remove one");
+        return Err(AppError::refused(StatusCode::CONFLICT, "too-many", "", why));
+    }
+    let made = db::webhook::insert(
+        &mut tx,
+        url.as_str(),
+        &secret,
+        &owner,
+        &new.events,
+        new.every,
+    );
+    let id = made.await?;
+    let detail = json!({ "webhook": id, "url": url.as_str(), "every": new.every });
+    db::audit(&mut tx, who.name(), "webhook made", None, None, detail).await?;
+    tx.commit().await?;
+    Ok(MadeWebhook { id, secret })
+}
+
+/// A webhook that is there for who asks.
+pub(crate) async fn own(app: &App, who: &Principal, id: i64) -> Result<(), AppError> {
+    let owner = db::webhook::owner(&mut *app.pool.acquire().await?, id).await?;
+    match owner.is_some_and(|owner| who.may_act_on(&owner)) {
+        true => Ok(()),
+        false => Err(AppError::not_found(format!("there is no webhook {id}"))),
+    }
+}
+
+/// `DELETE /webhooks/{id}`.
+pub async fn remove(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, AppError> {
+    end(&app, &who, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn end(app: &App, who: &Principal, id: i64) -> Result<(), AppError> {
+    own(app, who, id).await?;
+    let mut tx = app.pool.begin().await?;
+    db::webhook::remove(&mut tx, id).await?;
+    let detail = json!({ "webhook": id });
+    db::audit(&mut tx, who.name(), "webhook removed", None, None, detail).await?;
+    Ok(tx.commit().await?)
+}
+
+/// `POST /webhooks/{id}/test`: also the way to begin again with one that was given up.
+pub async fn test(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, AppError> {
+    ping(&app, &who, id).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Sends a message that says nothing, and sends again if nothing was sent any more.
+pub(crate) async fn ping(app: &App, who: &Principal, id: i64) -> Result<(), AppError> {
+    own(app, who, id).await?;
+    let mut tx = app.pool.begin().await?;
+    db::webhook::disable(&mut tx, id, None).await?;
+    db::webhook::test(&mut tx, id).await?;
+    tx.commit().await?;
+    app.wake();
+    Ok(())
+}
+
+/// `GET /webhooks/{id}/deliveries`.
+pub async fn deliveries(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> Result<Json<Vec<Delivery>>, AppError> {
+    own(&app, &who, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    Ok(Json(db::webhook::deliveries(&mut conn, id).await?))
+}
+
+/// `POST /deliveries/{id}/replay`.
+pub async fn replay(
+    State(app): State<App>,
+    who: Principal,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode, AppError> {
+    send_again(&app, &who, id).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Sends a delivery again under its id; the number of its webhook.
+pub(crate) async fn send_again(app: &App, who: &Principal, id: Uuid) -> Result<i64, AppError> {
+    let missing = || AppError::not_found(format!("there is no delivery {id}"));
+    let found = db::webhook::of_delivery(&mut *app.pool.acquire().await?, id).await?;
+    let webhook = found.ok_or_else(missing)?;
+    own(app, who, webhook).await.map_err(|_| missing())?;
+    let mut tx = app.pool.begin().await?;
+    db::webhook::disable(&mut tx, webhook, None).await?;
+    if db::webhook::replay(&mut tx, id).await? {
+        let detail = json!({ "webhook": webhook, "delivery": id });
+        db::audit(&mut tx, who.name(), "delivery replayed", None, None, detail).await?;
+    }
+    tx.commit().await?;
+    app.wake();
+    Ok(webhook)
+}
