@@ -26,6 +26,27 @@ pub struct Metric {
     pub better: String,
 }
 
+/// One KTAP result below a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subtest {
+    /// With its parents, such as `listns_test/global.listns_pagination`.
+    pub name: String,
+    /// Pass, fail or skip.
+    pub status: CaseStatus,
+}
+
+impl CaseResult {
+    /// What this case, or a sub-test of it named `CASE/SUB-TEST`, came to; `None` when it is neither.
+    pub fn status_of(&self, name: &str) -> Option<CaseStatus> {
+        if self.case == name {
+            return Some(self.status);
+        }
+        let sub = name.strip_prefix(self.case.as_str())?.strip_prefix('/')?;
+        let found = self.subtests.iter().find(|s| s.name == sub);
+        found.map(|s| s.status)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     pub case: String,
@@ -39,6 +60,9 @@ pub struct CaseResult {
     /// KTAP sub-results: passed, failed, skipped.
     #[serde(default)]
     pub ktap: Option<[u32; 3]>,
+    /// The KTAP results one by one, as far as they fit; a parent before its children.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subtests: Vec<Subtest>,
     /// What a pattern of the case found or missed, when that decided the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,

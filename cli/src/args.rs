@@ -285,7 +285,7 @@ pub struct SubmitArgs {
     /// What to look for.
     #[arg(long, value_enum, default_value_t = Find::Regression)]
     pub find: Find,
-    /// Bad means: one of these cases fails, however the others end.
+    /// Bad means: one of these cases, or sub-tests named CASE/SUB-TEST, fails, however the others end.
     #[arg(long, num_args = 1.., value_name = "CASE", conflicts_with_all = ["crash", "metric"])]
     pub failing: Vec<String>,
     /// Bad means: a crash with this title (or a part of it).

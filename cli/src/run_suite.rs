@@ -377,6 +377,7 @@ mod tests {
                     duration_ms: 1,
                     metrics: vec![],
                     ktap: None,
+                    subtests: vec![],
                     pattern: None,
                     outside: None,
                     tail: "said\u{7}".to_owned(),

@@ -253,7 +253,7 @@ fn passed(cases: usize) -> String {
 
 fn compare(reference: &Reference, run: &TestObservation) -> Raw {
     let known = |title: &String| reference.titles.contains(title);
-    let status = |name: &str| run.cases.iter().find(|c| c.case == name).map(|c| c.status);
+    let status = |name: &str| run.cases.iter().find_map(|c| c.status_of(name));
     let mut cases = reference.cases.iter();
     let in_order = reference.cases_decide && cases.all(|c| status(c) == Some(CaseStatus::Pass));
     if let Some(crash) = run.crashes.iter().find(|c| known(&c.title))
@@ -267,14 +267,20 @@ fn compare(reference: &Reference, run: &TestObservation) -> Raw {
     if let Some(case) = failing(run).find(|c| reference.cases.contains(&c.case)) {
         return Raw::Present(how_it_failed(case));
     }
+    let mut cases = reference.cases.iter();
+    if let Some(sub) = cases.find(|c| status(c) == Some(CaseStatus::Fail)) {
+        return Raw::Present(format!("{sub} failed"));
+    }
     if run.boot != BootOutcome::Up || run.end != RunEnd::PowerOff {
         return Raw::Unusable(describe_end(run));
     }
     for name in &reference.cases {
-        match run.cases.iter().find(|c| &c.case == name) {
-            Some(case) if case.status == CaseStatus::Pass => {}
-            Some(case) => return Raw::Unusable(no_answer(case)),
-            None => return Raw::Unusable(format!("case {name} did not run")),
+        let whole = run.cases.iter().find(|c| &c.case == name);
+        match (status(name), whole) {
+            (Some(CaseStatus::Pass), _) => {}
+            (_, Some(case)) => return Raw::Unusable(no_answer(case)),
+            (Some(_), None) => return Raw::Unusable(format!("{name} was skipped")),
+            (None, None) => return Raw::Unusable(format!("{name} did not run")),
         }
     }
     match reference.cases.len() {
@@ -307,7 +313,7 @@ pub fn describe_end(run: &TestObservation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firstbad_api::observation::{Crash, CrashKind, Metric, RunInputs};
+    use firstbad_api::observation::{Crash, CrashKind, Metric, RunInputs, Subtest};
 
     fn judge(signal: &Signal, reference: Option<&Reference>, run: &TestObservation) -> Raw {
         super::judge(signal, reference, 1.0, run).unwrap()
@@ -326,6 +332,7 @@ mod tests {
                     duration_ms: 1,
                     metrics: vec![],
                     ktap: None,
+                    subtests: vec![],
                     pattern: None,
                     outside: None,
                     tail: String::new(),
@@ -360,6 +367,31 @@ mod tests {
     }
 
     use CaseStatus::{Broken, Fail, Pass, Skip};
+
+    #[test]
+    fn one_sub_test_is_judged_by_itself() {
+        let sub = |name: &str, status| Subtest {
+            name: name.to_owned(),
+            status,
+        };
+        let signal = Signal::Cases {
+            cases: vec!["ns/listns".to_owned()],
+        };
+        let with = |case: CaseStatus, subtests: Vec<Subtest>| {
+            let mut run = run(&[("ns", case)], &[]);
+            run.cases[0].subtests = subtests;
+            judge(&signal, None, &run)
+        };
+        let failed = with(Fail, vec![sub("other", Pass), sub("listns", Fail)]);
+        assert_eq!(failed, Raw::Present("ns/listns failed".to_owned()));
+        // What fails beside it does not matter.
+        let passed = with(Fail, vec![sub("other", Fail), sub("listns", Pass)]);
+        assert_eq!(passed, Raw::Absent("the case passed".to_owned()));
+        let skipped = with(Pass, vec![sub("listns", Skip)]);
+        assert_eq!(skipped, Raw::Unusable("ns/listns was skipped".to_owned()));
+        let missing = with(Pass, vec![]);
+        assert_eq!(missing, Raw::Unusable("ns/listns did not run".to_owned()));
+    }
 
     fn reference() -> Reference {
         Reference::learn([run(&[("a", Fail), ("b", Pass)], &[])].iter())

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use firstbad_api::custom;
 use firstbad_api::job::{NewJob, Signal};
 use firstbad_api::lease::Fragment;
-use firstbad_api::suite::SuiteBundle;
+use firstbad_api::suite::{CaseSpec, SuiteBundle};
 
 use crate::db;
 use crate::error::AppError;
@@ -31,10 +31,11 @@ pub(super) fn check(app: &App, new: &NewJob) -> Result<(SuiteBundle, Vec<Fragmen
             .map_err(AppError::Internal)?,
         None => suite,
     };
-    known_cases(&suite, &new.cases, "cases")?;
+    known_cases(&suite, &new.cases, "cases", false)?;
     if let Signal::Cases { cases } = &new.signal {
-        known_cases(&suite, cases, "signal/cases")?;
-        let run = |case: &String| new.cases.is_empty() || new.cases.contains(case);
+        known_cases(&suite, cases, "signal/cases", true)?;
+        let is_of = |case: &String, name: &String| name == case || inside(case, name);
+        let run = |name: &String| new.cases.is_empty() || new.cases.iter().any(|c| is_of(c, name));
         if cases.is_empty() || !cases.iter().all(run) {
             return Err(AppError::bad(
                 "bad-signal",
@@ -114,9 +115,21 @@ fn own_test(new: &NewJob) -> Result<Option<(SuiteBundle, Vec<Fragment>)>, AppErr
     Ok(Some(suite))
 }
 
-fn known_cases(suite: &SuiteBundle, named: &[String], field: &str) -> Result<(), AppError> {
+/// Whether a name is that of a sub-test of a case.
+fn inside(case: &str, name: &str) -> bool {
+    name.strip_prefix(case).is_some_and(|r| r.starts_with('/'))
+}
+
+/// With `subtests`, a name may be `CASE/SUB-TEST`: what a case prints as KTAP is known once it runs.
+fn known_cases(
+    suite: &SuiteBundle,
+    named: &[String],
+    field: &str,
+    subtests: bool,
+) -> Result<(), AppError> {
     for (i, case) in named.iter().enumerate() {
-        if !suite.spec.case.iter().any(|c| &c.name == case) {
+        let known = |c: &CaseSpec| &c.name == case || subtests && inside(&c.name, case);
+        if !suite.spec.case.iter().any(known) {
             let cases: Vec<&str> = suite.spec.case.iter().map(|c| c.name.as_str()).collect();
             return Err(AppError::bad(
                 "unknown-case",

@@ -432,6 +432,7 @@ fn case(name: &str, fails: bool) -> CaseResult {
         duration_ms: 5,
         metrics: vec![],
         ktap: None,
+        subtests: vec![],
         pattern: None,
         outside: None,
         tail: String::new(),

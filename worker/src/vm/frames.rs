@@ -198,6 +198,7 @@ mod tests {
             duration_ms: 1,
             metrics: Vec::new(),
             ktap: None,
+            subtests: vec![],
             pattern: None,
             outside: None,
             tail: String::new(),

@@ -74,7 +74,7 @@ async fn power_cuts_lose_nothing_that_was_synced() {
 
 #[tokio::test]
 async fn selftests_are_run_and_what_is_not_there_is_skipped() {
-    use CaseStatus::{Fail, Skip};
+    use CaseStatus::{Fail, Pass, Skip};
     let mut lab = Lab::new().await;
     let suite = shipped("container/kselftest");
     let statuses = |seen: &TestObservation| -> Vec<(String, CaseStatus)> {
@@ -109,6 +109,18 @@ async fn selftests_are_run_and_what_is_not_there_is_skipped() {
     }
     let nsfs = seen.cases.iter().find(|c| c.case == "nsfs").unwrap();
     assert_eq!(nsfs.ktap, Some([1, 1, 1]), "{nsfs:#?}");
+    for (sub, status) in [
+        ("good", Pass),
+        ("good/a", Pass),
+        ("good/b", Skip),
+        ("bad", Fail),
+    ] {
+        assert_eq!(
+            nsfs.status_of(&format!("nsfs/{sub}")),
+            Some(status),
+            "{sub}"
+        );
+    }
     assert_eq!(seen.left, [] as [String; 0]);
     assert_ne!(
         seen.run.initramfs_sha256,
