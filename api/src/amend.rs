@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A job that is searching goes on with it (200). One that has ended, or that gets other ends, goes
 /// on as another job, which knows all that was observed for the first (201).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Amend {
     /// Other good (old) ends; empty: as they are.
@@ -27,6 +28,7 @@ pub struct Amend {
 
 /// A patch for candidates that could not be built or run without it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mend {
     /// Its subject, or the first file it touches.
     pub title: String,
@@ -36,6 +38,7 @@ pub struct Mend {
 
 /// `POST /api/v1/jobs/{id}/retract`: nobody should rely on the result. `DELETE` takes that back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retract {
     /// 1 to 500 characters.
@@ -44,6 +47,7 @@ pub struct Retract {
 
 /// A result that nobody should rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retraction {
     pub who: String,
     pub why: String,
@@ -52,6 +56,7 @@ pub struct Retraction {
 
 /// One line of the record of what was done: `GET /api/v1/jobs/{id}/audit`, `GET /api/v1/audit`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Done {
     pub id: i64,
     pub at: String,

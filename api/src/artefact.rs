@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The fence travels in the query because the body is bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UploadQuery {
     pub attempt: i64,
     pub epoch: i32,
@@ -47,6 +48,7 @@ pub const FSTESTS: &str = "fstests.cpio";
 
 /// One stored file of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Artefact {
     pub name: String,
     pub sha256: String,

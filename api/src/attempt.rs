@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::artefact::Artefact;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stage {
     pub epoch: i32,
     pub stage: String,
@@ -15,6 +16,7 @@ pub struct Stage {
 
 /// `GET /api/v1/attempts/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attempt {
     pub id: i64,
     /// `build` or `test`.

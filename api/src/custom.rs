@@ -9,6 +9,7 @@ pub const NAME: &str = "custom";
 
 /// A user's own test: `suite` is then [`NAME`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CustomTest {
     pub kind: CustomKind,
@@ -38,6 +39,7 @@ pub fn default_timeout_s() -> u64 {
 
 /// What the file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CustomKind {
     /// A shell script, run by the guest's `/bin/sh` (busybox).

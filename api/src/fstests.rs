@@ -7,6 +7,7 @@ pub const SUITE: &str = "btrfs/fstests";
 
 /// Which fstests a job runs, and which of its tests besides the request's `cases`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Fstests {
     /// The registered tree that holds fstests.
@@ -24,6 +25,7 @@ pub struct Fstests {
 
 /// The fstests that a build brings along.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pinned {
     /// Name of the tree.
     pub tree: String,

@@ -17,6 +17,7 @@ pub const PLAN_PATH: &str = "/firstbad/plan.json";
 
 /// What PID 1 must do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestPlan {
     pub nonce: String,
     /// Seed of this run: cases read it as `$FIRSTBAD_SEED`.
@@ -28,6 +29,7 @@ pub struct GuestPlan {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestCase {
     pub name: String,
     /// Absolute path of the script in the guest.
@@ -55,6 +57,7 @@ impl GuestCase {
 
 /// A report from PID 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "frame", rename_all = "kebab-case")]
 pub enum Frame {
     /// First frame: the kernel reached PID 1.

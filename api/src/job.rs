@@ -9,6 +9,7 @@ use crate::lease::{ConfigBase, RunMode};
 
 /// `POST /api/v1/jobs`. Header `Idempotency-Key` optional.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
     pub tree: String,
@@ -92,6 +93,7 @@ pub struct NewJob {
 
 /// `POST /api/v1/jobs/{id}/cancel`; the body may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
     #[serde(default)]
@@ -116,6 +118,7 @@ fn default_seed() -> u64 {
 
 /// What the search looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Find {
     /// The commit that broke it: good is old, bad is new.
@@ -127,6 +130,7 @@ pub enum Find {
 
 /// What counts as bad.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Signal {
     /// A case fails; the failing cases and crash titles of the bad end are the reference.
@@ -146,6 +150,7 @@ pub enum Signal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JobConfig {
     /// Default: that of the tree, whose fragment then comes before the user's; if the tree has none,
@@ -159,6 +164,7 @@ pub struct JobConfig {
 
 /// `POST /api/v1/jobs/preview` and part of [`Job`]: what the request means before it costs anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Range {
     /// Resolved ends; no good one while it is looked for.
     pub good: Vec<String>,
@@ -175,6 +181,7 @@ pub struct Range {
 
 /// The way back over releases to a good one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Walk {
     /// Releases there are before the bad end.
     pub releases: usize,
@@ -186,6 +193,7 @@ pub struct Walk {
 
 /// A release that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Looked {
     /// Its tag.
     pub release: String,
@@ -195,6 +203,7 @@ pub struct Looked {
 
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// One commit, verified.
@@ -244,6 +253,7 @@ pub enum Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevSubject {
     pub rev: String,
     pub subject: String,
@@ -251,6 +261,7 @@ pub struct RevSubject {
 
 /// A commit and its chance to be the answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Likely {
     pub rev: String,
     pub subject: String,
@@ -260,6 +271,7 @@ pub struct Likely {
 
 /// One check of the verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// `good end`, `bad end`, `parent`, `culprit`.
     pub name: String,
@@ -277,6 +289,7 @@ fn made() -> bool {
 
 /// What a person says of a revision. For `find: fix` bad means "still present", as in [`Candidate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
     Good,
@@ -304,6 +317,7 @@ impl Word {
 
 /// `POST /api/v1/jobs/{id}/marks`; `DELETE …/marks/{rev}` takes it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewMark {
     /// Commit id, at least seven digits of it.
@@ -315,6 +329,7 @@ pub struct NewMark {
 
 /// A mark that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HumanMark {
     pub mark: Word,
     /// Name of the token.
@@ -325,6 +340,7 @@ pub struct HumanMark {
 
 /// One tested revision of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     pub rev: String,
     pub subject: String,
@@ -356,6 +372,7 @@ pub struct Candidate {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CandidateTest {
     pub attempt: i64,
     pub seed: i64,
@@ -372,6 +389,7 @@ pub struct CandidateTest {
 
 /// A job that led to another, or that it led to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Related {
     pub id: i64,
     /// Why there is a second job, in a few words.
@@ -384,6 +402,7 @@ pub struct Related {
 
 /// Cost of a job so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cost {
     pub builds: i64,
     pub builds_reused: i64,
@@ -395,6 +414,7 @@ pub struct Cost {
 
 /// What became of the exact runs of a job that were run again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exactness {
     /// Second runs asked for; each of them costs one boot.
     pub repeated: u32,
@@ -406,6 +426,7 @@ pub struct Exactness {
 
 /// An exact run that was not the same when it was run again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NotExact {
     pub attempt: i64,
     /// The attempt that ran it again.
@@ -416,6 +437,7 @@ pub struct NotExact {
 
 /// What the two ends of a performance job have not in common besides their commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Confounder {
     /// `compiler`, `configuration`, `command line` or `QEMU`.
     pub what: String,
@@ -428,6 +450,7 @@ pub struct Confounder {
 
 /// What a guilty release differs in from the one before, when no tree has the commits between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Versions.
     pub old: String,
@@ -442,6 +465,7 @@ pub struct Difference {
 
 /// A diffstat, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changes {
     /// Only of files that one of the two kernels was compiled from, and of what says how to build.
     pub limited: bool,
@@ -456,6 +480,7 @@ pub struct Changes {
 
 /// A file or directory and how much of it changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changed {
     /// Empty: all of it.
     pub path: String,
@@ -467,6 +492,7 @@ pub struct Changed {
 
 /// `GET /api/v1/jobs/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Job {
     pub id: i64,
     pub title: String,
@@ -531,6 +557,7 @@ pub struct Job {
 
 /// `POST /api/v1/jobs` answers 201 with this, or 200 when joined by idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Created {
     pub id: i64,
     pub url: String,

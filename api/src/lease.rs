@@ -9,6 +9,7 @@ use crate::suite::SuiteBundle;
 
 /// Names one lease; every worker write carries it and must change exactly one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fence {
     pub attempt: i64,
     /// Rises by one at each claim; never lowered.
@@ -20,6 +21,7 @@ pub struct Fence {
 
 /// `POST /api/v1/leases`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeaseRequest {
     pub worker: Uuid,
     /// Attempt kinds wanted: `build`, `test`.
@@ -29,6 +31,7 @@ pub struct LeaseRequest {
 
 /// The answer: work, or nothing yet (204).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lease {
     pub fence: Fence,
     pub ttl_ms: u64,
@@ -36,6 +39,7 @@ pub struct Lease {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
     Build(BuildWork),
@@ -44,6 +48,7 @@ pub enum Work {
 
 /// Build one revision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BuildWork {
     /// Name of the tree; fetched from `GET /git/<tree>.git` of the server.
     pub tree: String,
@@ -70,6 +75,7 @@ pub struct BuildWork {
 
 /// What is taken out of a packaged kernel besides its image: `packages/*.deb` of the revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Packaged {
     /// Modules that suites need, by name; those they depend on come with them.
     pub modules: Vec<String>,
@@ -77,6 +83,7 @@ pub struct Packaged {
 
 /// How the kernel is configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfigRequest {
     pub base: ConfigBase,
@@ -85,6 +92,7 @@ pub struct ConfigRequest {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigBase {
     Tinyconfig,
@@ -96,6 +104,7 @@ pub enum ConfigBase {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fragment {
     /// Shown in messages, such as `btrfs/kernel.config` or `user`.
     pub name: String,
@@ -104,6 +113,7 @@ pub struct Fragment {
 
 /// Boot a built kernel and run a suite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TestWork {
     /// SHA-256 of the bzImage; fetched from `GET /api/v1/artefacts/<sha256>`.
     pub image_sha256: String,
@@ -120,6 +130,7 @@ pub struct TestWork {
 
 /// The machine a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VmShape {
     pub mode: RunMode,
@@ -139,6 +150,7 @@ fn is_zero(n: &u8) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunMode {
     /// TCG with virtual time: a function of (kernel, suite, seed).
@@ -149,6 +161,7 @@ pub enum RunMode {
 
 /// `POST /api/v1/attempts/renew`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Renew {
     pub fence: Fence,
     /// Stage now running: source, configure, build, boot, test, upload.
@@ -157,6 +170,7 @@ pub struct Renew {
 
 /// Answer to a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Renewed {
     /// True when the attempt is no longer wanted: stop and do not report.
     pub cancel: bool,
@@ -164,6 +178,7 @@ pub struct Renewed {
 
 /// `POST /api/v1/attempts/stage`: a stage ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StageEnd {
     pub fence: Fence,
     pub stage: String,
@@ -174,6 +189,7 @@ pub struct StageEnd {
 
 /// `POST /api/v1/attempts/finish`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FinishRequest {
     pub fence: Fence,
     pub finish: Finish,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Times of the lease protocol, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timing {
     /// Interval between two renewals.
     pub beat_ms: u64,

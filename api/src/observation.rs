@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CaseStatus {
     Pass,
@@ -18,6 +19,7 @@ pub enum CaseStatus {
 
 /// A number a case reported with `::metric`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metric {
     pub name: String,
     pub value: f64,
@@ -28,6 +30,7 @@ pub struct Metric {
 
 /// One KTAP result below a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subtest {
     /// With its parents, such as `listns_test/global.listns_pagination`.
     pub name: String,
@@ -48,6 +51,7 @@ impl CaseResult {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaseResult {
     pub case: String,
     pub status: CaseStatus,
@@ -80,6 +84,7 @@ pub struct CaseResult {
 
 /// Kind of a crash found on the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CrashKind {
     Panic,
@@ -98,6 +103,7 @@ pub enum CrashKind {
 
 /// A crash with its normalised title (syzbot's style), such as `WARNING in foo`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Crash {
     pub kind: CrashKind,
     pub title: String,
@@ -109,6 +115,7 @@ pub struct Crash {
 
 /// A cpio archive that becomes part of the guest's file system; an artefact of the build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestArchive {
     /// Its name as an artefact.
     pub name: String,
@@ -117,6 +124,7 @@ pub struct GuestArchive {
 
 /// What a build attempt saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "build", rename_all = "kebab-case")]
 pub enum BuildObservation {
     Built {
@@ -140,6 +148,7 @@ pub enum BuildObservation {
 
 /// What a test attempt saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TestObservation {
     pub boot: BootOutcome,
     pub end: RunEnd,
@@ -161,6 +170,7 @@ pub struct TestObservation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BootOutcome {
     /// PID 1 said hello.
@@ -173,6 +183,7 @@ pub enum BootOutcome {
 
 /// How the machine stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunEnd {
     /// PID 1 said bye and powered off.
@@ -189,6 +200,7 @@ pub enum RunEnd {
 
 /// Everything a run is a function of (DESIGN §1): replaying it needs nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunInputs {
     pub image_sha256: String,
     pub initramfs_sha256: String,
@@ -206,6 +218,7 @@ pub struct RunInputs {
 
 /// Outcome of an attempt as sent with `finish`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Finish {
     Build {

@@ -6,6 +6,7 @@ use crate::version::{Version, Versions};
 
 /// The parsed `suite.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SuiteSpec {
     /// `area/name`, equal to the folder.
@@ -39,6 +40,7 @@ pub struct SuiteSpec {
 
 /// One test in a suite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CaseSpec {
     pub name: String,
@@ -72,6 +74,7 @@ impl CaseSpec {
 
 /// Kernels that a case is skipped on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Excluded {
     /// From this version on; none: from the first.
@@ -100,6 +103,7 @@ impl Excluded {
 
 /// Regular expressions on the lines that a case prints and that the kernel logs meanwhile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Patterns {
     /// The case failed if a line matches.
@@ -122,6 +126,7 @@ fn default_timeout_s() -> u64 {
 
 /// One file of a suite as sent with a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SuiteFile {
     /// Relative path without `..`.
     pub path: String,
@@ -132,6 +137,7 @@ pub struct SuiteFile {
 
 /// What a file's content is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FileKind {
     /// The file itself.
@@ -151,6 +157,7 @@ impl FileKind {
 
 /// A suite as sent with a lease: everything the guest needs besides host programs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SuiteBundle {
     pub spec: SuiteSpec,
     /// The spec's scripts and their helpers, sorted by path.

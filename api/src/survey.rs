@@ -7,6 +7,7 @@ use crate::lease::RunMode;
 
 /// `POST /api/v1/surveys`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSurvey {
     pub tree: String,
@@ -45,6 +46,7 @@ fn default_runs() -> u32 {
 
 /// `POST /api/v1/surveys/{id}/releases`: more columns. What was run is not run again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MoreReleases {
     pub releases: Vec<String>,
@@ -52,6 +54,7 @@ pub struct MoreReleases {
 
 /// `POST /api/v1/surveys/{id}/bisect`: which release, or commit, made this change?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BisectEdge {
     /// Number of the row in [`Matrix::rows`].
@@ -62,6 +65,7 @@ pub struct BisectEdge {
 
 /// One survey as listed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Survey {
     pub id: i64,
     pub title: String,
@@ -78,6 +82,7 @@ pub struct Survey {
 
 /// `GET /api/v1/surveys/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Matrix {
     pub survey: Survey,
     pub columns: Vec<Column>,
@@ -86,6 +91,7 @@ pub struct Matrix {
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Column {
     /// As it was asked for.
     pub release: String,
@@ -100,6 +106,7 @@ pub struct Column {
 
 /// A case, or a metric of a suite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Row {
     pub suite: String,
     pub what: What,
@@ -109,6 +116,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
     Case {
@@ -123,6 +131,7 @@ pub enum What {
 
 /// What one release did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Cell {
     /// Not run yet.
@@ -144,6 +153,7 @@ pub enum Cell {
 
 /// A change between a column and the last one before it that says something.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Edge {
     /// Numbers of columns.
     pub from: usize,

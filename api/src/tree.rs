@@ -6,6 +6,7 @@ use crate::job::{JobConfig, RevSubject};
 
 /// `POST /api/v1/trees`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewTree {
     /// `[a-z0-9][a-z0-9._-]{0,62}`.
@@ -20,6 +21,7 @@ pub struct NewTree {
 
 /// One tree as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tree {
     pub id: i64,
     pub name: String,
@@ -37,6 +39,7 @@ pub struct Tree {
 
 /// A reference resolved to a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Resolved {
     /// Full commit id, 40 hex digits.
     pub rev: String,
@@ -45,6 +48,7 @@ pub struct Resolved {
 
 /// `POST /api/v1/trees/{name}/series`: a patch series as commits of the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSeries {
     /// The revision that the first patch applies to.
@@ -58,6 +62,7 @@ pub struct NewSeries {
 
 /// `POST /api/v1/trees/{name}/configs`: the way between two configurations as commits of the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewConfigs {
     /// The revision to be configured.
@@ -70,6 +75,7 @@ pub struct NewConfigs {
 
 /// A history that the server wrote into its mirror, to be searched like any other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct History {
     /// The good end: what the series applies to, or the commit that holds the good configuration.
     pub base: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What somebody may do; each may do all that those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Reads.
@@ -36,6 +37,7 @@ impl Role {
 
 /// `POST /api/v1/users`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// 1 to 40 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter.
@@ -47,6 +49,7 @@ pub struct NewUser {
 
 /// `PATCH /api/v1/users/{name}`: what is left out stays.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +63,7 @@ pub struct UserChange {
 
 /// `GET /api/v1/users`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     pub name: String,
     pub role: String,
@@ -71,6 +75,7 @@ pub struct User {
 
 /// `POST /api/v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for: 1 to 40 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter.
@@ -89,6 +94,7 @@ pub fn default_days() -> u32 {
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenRole {
     Viewer,
@@ -114,6 +120,7 @@ impl TokenRole {
 
 /// Answer to [`NewToken`]: the only time that the token is told.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeToken {
     pub id: String,
     /// `fb_<id>_<secret>`.
@@ -122,6 +129,7 @@ pub struct MadeToken {
 
 /// `GET /api/v1/tokens`: those of who asks, and all of them for an admin. `DELETE …/{id}` revokes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Token {
     pub id: String,
     /// As in the record of what was done: who made it, and what for.

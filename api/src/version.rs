@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Such as `6.19`, `v7.2-rc3`, `6.18.15` or `6.18.15-microsoft-standard-WSL2`: what a vendor adds to
 /// the numbers counts for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Version {
     major: u32,
@@ -102,6 +103,7 @@ impl From<Version> for String {
 
 /// The kernels that something is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Versions {
     /// From the first candidate of this release on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,7 @@ pub const TEST_EVENT: &str = "webhook.test";
 
 /// `POST /api/v1/webhooks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
     /// `https://`, port 443 or 8443, unless the server allows the address (`--webhook-allow`).
@@ -29,6 +30,7 @@ pub struct NewWebhook {
 
 /// Answer to [`NewWebhook`]: the only time that the secret is told.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeWebhook {
     pub id: i64,
     /// `whsec_<base64>`: the key of the HMAC-SHA256 over `id.timestamp.body`.
@@ -37,6 +39,7 @@ pub struct MadeWebhook {
 
 /// `GET /api/v1/webhooks`: those of who asks, for operators all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Webhook {
     pub id: i64,
     pub url: String,
@@ -54,6 +57,7 @@ pub struct Webhook {
 /// `GET /api/v1/webhooks/{id}/deliveries`, newest first; `POST /api/v1/deliveries/{id}/replay` sends
 /// one again under the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delivery {
     pub id: uuid::Uuid,
     /// Of the event.

@@ -7,6 +7,7 @@ use crate::limits::Timing;
 
 /// `POST /api/v1/workers`: a worker process introduces itself. A fresh UUID per process start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Register {
     pub worker: Uuid,
     /// Host name or a name given by the operator; shown, never an identity.
@@ -16,6 +17,7 @@ pub struct Register {
 
 /// What a worker can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Capabilities {
     pub arch: String,
     pub cpus: u32,
@@ -35,6 +37,7 @@ pub struct Capabilities {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Registered {
     pub incarnation: Uuid,
     pub timing: Timing,
@@ -42,6 +45,7 @@ pub struct Registered {
 
 /// One worker as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Worker {
     pub worker: Uuid,
     pub name: String,

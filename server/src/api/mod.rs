@@ -8,6 +8,7 @@ pub(crate) mod histories;
 pub(crate) mod jobs;
 mod leases;
 pub(crate) mod marks;
+pub mod openapi;
 pub(crate) mod ranges;
 mod reads;
 mod suite;
@@ -84,6 +85,7 @@ pub fn routes(app: &App) -> Routes {
 
 fn reads(routes: Routes) -> Routes {
     routes
+        .get("/openapi.json", Open, Object::None, openapi::show)
         .get("/trees", Read, Object::None, trees::list)
         .get("/trees/{name}/resolve", Read, Object::None, trees::resolve)
         .get("/jobs", Read, Object::None, reads::jobs)

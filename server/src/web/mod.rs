@@ -6,6 +6,7 @@
 
 mod action;
 mod amend;
+mod api;
 pub(crate) mod assets;
 mod attempt;
 mod chart;
@@ -88,6 +89,7 @@ pub fn routes(app: &App) -> Routes {
         .get("/tokens", Submit, Object::None, token::show)
         .get("/webhooks", Submit, Object::None, webhook::list)
         .get("/webhooks/{id}", Submit, Object::None, webhook::show)
+        .get("/api", Read, Object::None, api::show)
         .get("/help", Read, Object::None, place::help)
         .get("/live", Read, Object::Followed, live::stream)
         .get("/static/{file}", Open, Object::None, assets::serve);

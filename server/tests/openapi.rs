@@ -1,0 +1,106 @@
+//! The description of the API says what the routes are and what they answer.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{TestServer, request};
+use serde_json::{Value, json};
+
+/// Every reference in a document leads somewhere.
+fn dangling(document: &Value, at: &Value, found: &mut BTreeSet<String>) {
+    match at {
+        Value::Object(fields) => {
+            if let Some(named) = fields.get("$ref").and_then(Value::as_str) {
+                let there = named.strip_prefix('#').and_then(|p| document.pointer(p));
+                if there.is_none() {
+                    found.insert(named.to_owned());
+                }
+            }
+            fields.values().for_each(|v| dangling(document, v, found));
+        }
+        Value::Array(all) => all.iter().for_each(|v| dangling(document, v, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_json_route_is_described_and_nothing_else() {
+    let server = TestServer::start().await;
+    let url = format!("{}/api/v1/openapi.json", server.url);
+    let document: Value = server
+        .http
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            described.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let table = firstbad_server::run::routes(&server.app);
+    let routes: BTreeSet<String> = table
+        .table()
+        .iter()
+        .filter(|r| r.path.starts_with("/api/v1/") && !r.path.ends_with("/openapi.json"))
+        .map(|r| format!("{} {}", r.method, r.path))
+        .collect();
+    assert_eq!(described, routes);
+    let mut found = BTreeSet::new();
+    dangling(&document, &document, &mut found);
+    assert_eq!(found, BTreeSet::new());
+    let ids: Vec<&Value> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|methods| methods.as_object().unwrap().values())
+        .map(|operation| &operation["operationId"])
+        .collect();
+    assert_eq!(
+        ids.iter()
+            .map(|id| id.as_str().unwrap())
+            .collect::<BTreeSet<_>>()
+            .len(),
+        ids.len()
+    );
+    let submit = &document["paths"]["/api/v1/jobs"]["post"];
+    assert_eq!(submit["security"], json!([{ "token": [] }]));
+    let schema = &document["components"]["schemas"]["NewJob"];
+    assert_eq!(schema["additionalProperties"], false);
+    assert!(
+        schema["required"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("bad"))
+    );
+}
+
+#[tokio::test]
+async fn the_page_tells_the_fields_of_a_job() {
+    let server = TestServer::start().await;
+    let page = server
+        .http
+        .get(format!("{}/api", server.url))
+        .send()
+        .await
+        .unwrap();
+    let page = page.text().await.unwrap();
+    for words in [
+        "/jobs/preview",
+        "max_runs",
+        "for its owner and operators",
+        "list of string",
+    ] {
+        assert!(page.to_lowercase().contains(words), "{words}");
+    }
+    // What the page says works.
+    let revs = server.tree("line", 4).await;
+    server.submit(&request("line", &revs[0], &revs[3])).await;
+}
