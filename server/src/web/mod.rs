@@ -26,6 +26,7 @@ mod survey;
 mod token;
 pub(crate) mod viewer;
 mod webhook;
+mod visible;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -48,6 +49,7 @@ pub use log::{LogPage, Window};
 pub(crate) use login::sign_in_at;
 pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
 pub use record::Entry;
+pub use visible::page as visible;
 
 /// No script but ours, no frame, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
