@@ -11,7 +11,7 @@ use crate::driver::Browser;
 #[derive(clap::Args)]
 pub struct Account {
     /// Name of the account to sign in with
-    #[arg(long)]
+    #[arg(long, requires = "password_file")]
     user: String,
     /// File with its password
     #[arg(long)]
