@@ -110,6 +110,15 @@ impl Browser {
         Ok(())
     }
 
+    /// Where what is on the screen begins and ends in the page, in CSS pixels from its top.
+    pub async fn view(&self) -> anyhow::Result<(f64, f64)> {
+        let sizes = self.tell("Page.getLayoutMetrics", json!({})).await?;
+        let view = &sizes["cssVisualViewport"];
+        let number = |name: &str| view[name].as_f64().with_context(|| name.to_owned());
+        let top = number("pageY")?;
+        Ok((top, top + number("clientHeight")?))
+    }
+
     /// The whole page as PNG.
     pub async fn picture(&self) -> anyhow::Result<Vec<u8>> {
         let how = json!({ "format": "png", "captureBeyondViewport": true });

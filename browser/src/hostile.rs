@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::Server;
 use crate::driver::{Browser, Chromium};
-use crate::person;
+use crate::person::{self, Person};
 use crate::trap::Trap;
 
 /// Width of the window, pixels.
@@ -61,7 +61,12 @@ pub async fn run(args: &HostileArgs) -> anyhow::Result<bool> {
     let browser = chromium.open_behind(true, Some(trap.port)).await?;
     browser.inject(WATCH).await?;
     browser.dress(WIDTH, false).await?;
-    person::sign_in(&browser, &args.server.server, &args.who).await?;
+    Person {
+        browser: &browser,
+        server: &args.server.server,
+    }
+    .sign_in(&args.who)
+    .await?;
     bait(&browser, &trap).await?;
     let began = Instant::now();
     let (mut wrong, mut texts) = (0, 0);

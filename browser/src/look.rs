@@ -10,7 +10,7 @@ use thirtyfour::By;
 
 use crate::Server;
 use crate::driver::{Browser, Chromium};
-use crate::person;
+use crate::person::{self, Person};
 
 /// Widths and whether it is dark, with the name of the picture.
 const DRESSES: [(&str, u32, bool); 3] = [
@@ -67,7 +67,9 @@ pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
         std::fs::create_dir_all(dir)?;
     }
     if let Some(who) = &args.who {
-        person::sign_in(&browser, &args.server.server, who).await?;
+        let server = &args.server.server;
+        let browser = &browser;
+        Person { browser, server }.sign_in(who).await?;
     }
     let mut pages = kinds(&browser, &args.server.server).await?;
     pages.extend(args.page.iter().map(|p| (p.replace('/', "-"), p.clone())));

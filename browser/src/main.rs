@@ -4,6 +4,7 @@
 //! elsewhere do on them. Knows the server by its pages alone.
 
 mod driver;
+mod flows;
 mod hostile;
 mod look;
 mod person;
@@ -27,6 +28,8 @@ enum What {
     Look(look::LookArgs),
     /// Looks at pages that show hostile texts: nothing of them may run, load or break a page
     Hostile(hostile::HostileArgs),
+    /// Does what people do: submits, watches, marks, cancels, retracts and reads logs
+    Flows(flows::FlowsArgs),
 }
 
 /// Where the server is.
@@ -45,6 +48,7 @@ async fn main() -> ExitCode {
     let done = match Args::parse().what {
         What::Look(args) => look::run(&args).await,
         What::Hostile(args) => hostile::run(&args).await,
+        What::Flows(args) => flows::run(&args).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

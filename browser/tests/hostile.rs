@@ -12,8 +12,7 @@ use std::process::{Command, Stdio};
 
 use common::browser::{PASSWORD, account};
 use common::{FakeWorker, Seen, TestServer, git, request};
-use firstbad_api::artefact::UploadQuery;
-use firstbad_api::lease::{Lease, Work};
+use firstbad_api::lease::Work;
 use firstbad_api::observation::{
     BuildObservation, CaseResult, CaseStatus, Crash, CrashKind, Finish,
 };
@@ -21,7 +20,6 @@ use firstbad_server::tasks::advance_jobs;
 use futures_util::{StreamExt, stream};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use texts::{encoded, one_line, read_corpus, shown, shown_bytes};
 
 /// Requests under way at once.
@@ -142,27 +140,6 @@ fn fits_a_tag(text: &[u8]) -> bool {
     text.len() < 200 && text.iter().all(plain) && !text.starts_with(b"-")
 }
 
-async fn put_log(worker: &FakeWorker<'_>, lease: &Lease, name: &str, bytes: &'static [u8]) {
-    let fence = &lease.fence;
-    let query = UploadQuery {
-        attempt: fence.attempt,
-        epoch: fence.epoch,
-        incarnation: fence.incarnation,
-        worker: fence.worker,
-        name: name.to_owned(),
-        offset: 0,
-        sha256: hex::encode(Sha256::digest(bytes)),
-        known: false,
-    };
-    let put = worker.server.worker_put("/attempts/log", &query, bytes);
-    let answer = put.await;
-    assert!(
-        answer.status().is_success(),
-        "{}",
-        answer.text().await.unwrap()
-    );
-}
-
 /// A worker whose every word is hostile, until no job has work left. Returns an attempt of each kind.
 async fn work(
     worker: &mut FakeWorker<'_>,
@@ -188,7 +165,7 @@ async fn work(
             Work::Build(work) => {
                 let told = if build == 0 { &all[..] } else { &[] };
                 if build == 0 {
-                    put_log(worker, &lease, "build", log).await;
+                    worker.put_log(&lease, "build", 0, log).await;
                     build = lease.fence.attempt;
                 }
                 let image = match work.fixups.is_empty() {
@@ -217,7 +194,7 @@ async fn work(
                 let told = &all[..told];
                 observation.cases = told.iter().map(|name| hostile_case(name, fails)).collect();
                 if fails && test == 0 {
-                    put_log(worker, &lease, "console", log).await;
+                    worker.put_log(&lease, "console", 0, log).await;
                     test = lease.fence.attempt;
                     observation.left = all.clone();
                     observation.crashes = all.iter().map(|t| crash(t)).collect();
@@ -437,7 +414,15 @@ fn found(job: i64, build: i64, test: i64, raw: &[Vec<u8>], pages: &mut Pages) {
         vec![],
     );
     pages.add(format!("/attempts/{build}/log/build/raw"), vec![]);
-    for path in ["/workers", "/trees", "/trees/hostile", "/surveys", "/help"] {
+    for path in [
+        "/workers",
+        "/trees",
+        "/trees/hostile",
+        "/surveys",
+        "/audit",
+        "/tokens",
+        "/help",
+    ] {
         pages.add(path, vec![]);
     }
 }

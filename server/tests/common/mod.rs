@@ -275,6 +275,24 @@ impl FakeWorker<'_> {
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 
+    /// Sends a part of a log.
+    pub async fn put_log(&self, lease: &Lease, name: &str, offset: u64, bytes: &'static [u8]) {
+        let fence = &lease.fence;
+        let query = UploadQuery {
+            attempt: fence.attempt,
+            epoch: fence.epoch,
+            incarnation: fence.incarnation,
+            worker: fence.worker,
+            name: name.to_owned(),
+            offset,
+            sha256: String::new(),
+            known: false,
+        };
+        let put = self.server.worker_put("/attempts/log", &query, bytes);
+        let answer = put.await;
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     pub async fn finish(&self, lease: &Lease, finish: Finish) -> StatusCode {
         let request = FinishRequest {
             fence: lease.fence,
