@@ -130,6 +130,11 @@ impl Steps<'_> {
         step!(self, "mark a candidate by hand", self.mark(&job));
         step!(self, "take the mark back", self.unmark(&job));
         step!(self, "cancel", self.cancel(&job));
+        let job = step!(self, "submit a long one", self.submit("900", false));
+        step!(self, "see what a run writes", self.tail());
+        step!(self, "follow its log", self.follow());
+        step!(self, "scroll up, which lets it go", self.let_go());
+        step!(self, "cancel the long one", self.cancel(&job));
         let job = step!(
             self,
             "submit with a git bisect log",
@@ -295,6 +300,64 @@ impl Steps<'_> {
         Ok(())
     }
 
+    /// The job's page shows the last lines of a run, and newer ones by themselves.
+    async fn tail(&self) -> anyhow::Result<()> {
+        let person = &self.person;
+        let driver = &person.browser.driver;
+        let lines = |text: &str| text.contains("of the run");
+        let first = person.sees("#tail", WORK, lines).await?;
+        driver.execute("window.stayed = true", vec![]).await?;
+        let grown = |text: &str| lines(text) && text != first;
+        person.sees("#tail", SOON, grown).await?;
+        let stayed = driver
+            .execute("return window.stayed === true", vec![])
+            .await?;
+        ensure!(stayed.json() == true, "the page was loaded again");
+        Ok(())
+    }
+
+    /// At the end of a log newer lines appear, and the page stays at the end.
+    async fn follow(&self) -> anyhow::Result<()> {
+        let person = &self.person;
+        let link = person.browser.driver.find(By::Css("#tail a")).await?;
+        let to = link.attr("href").await?.context("no link to the log")?;
+        person.go(&to).await?;
+        person
+            .sees(".log", SOON, |text| text.contains("of the run"))
+            .await?;
+        self.scroll("document.documentElement.scrollHeight").await?;
+        let before = person.read(".log").await?;
+        person.sees(".log", SOON, |text| text != before).await?;
+        let end = "return document.documentElement.scrollHeight - innerHeight - scrollY";
+        let end = person.browser.driver.execute(end, vec![]).await?;
+        let end = end.json().as_f64().context("no number")?;
+        ensure!(end < 120.0, "the page is {end} pixels away from its end");
+        Ok(())
+    }
+
+    async fn scroll(&self, to: &str) -> anyhow::Result<()> {
+        let scroll = format!("scrollTo(0, {to})");
+        self.person.browser.driver.execute(&scroll, vec![]).await?;
+        Ok(())
+    }
+
+    /// Who scrolls up is left alone, until the end is in view again.
+    async fn let_go(&self) -> anyhow::Result<()> {
+        let person = &self.person;
+        self.scroll("0").await?;
+        // What is under way when it is scrolled may still come.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = person.read(".log").await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        ensure!(
+            person.read(".log").await? == before,
+            "the log moved under the reader"
+        );
+        self.scroll("document.documentElement.scrollHeight").await?;
+        person.sees(".log", SOON, |text| text != before).await?;
+        Ok(())
+    }
+
     async fn named(&self) -> anyhow::Result<()> {
         let person = &self.person;
         let driver = &person.browser.driver;
@@ -381,6 +444,7 @@ impl Steps<'_> {
         step!(self, "go to its end", self.log_end());
         step!(self, "search in it", self.log_search());
         step!(self, "follow a link to a line", self.log_line());
+        step!(self, "fold its parts", self.log_folds());
         Ok(())
     }
 
@@ -449,6 +513,29 @@ impl Steps<'_> {
         person.go(&at).await?;
         person
             .sees(".l.mark", SOON, |text| text.contains(line))
+            .await?;
+        Ok(())
+    }
+
+    /// What is folded away opens by a press, and all of it by another.
+    async fn log_folds(&self) -> anyhow::Result<()> {
+        let person = &self.person;
+        let (head, hidden) = ("firstbad: configure", "written to .config");
+        person.go(&self.args.log).await?;
+        person
+            .sees(".log", SOON, |text| text.contains(hidden))
+            .await?;
+        person.press("fold parts without errors").await?;
+        let folded = |text: &str| text.contains(head) && !text.contains(hidden);
+        person.sees(".log", SOON, folded).await?;
+        let code = By::XPath(format!("//summary//code[contains(., '{head}')]"));
+        person.browser.driver.find(code).await?.click().await?;
+        person
+            .sees(".log", SOON, |text| text.contains(hidden))
+            .await?;
+        person.press("unfold all parts").await?;
+        person
+            .sees(".log", SOON, |text| text.contains(hidden))
             .await?;
         Ok(())
     }

@@ -19,9 +19,12 @@ use serde_json::json;
 /// Commits of the tree, and where it breaks.
 const COMMITS: usize = 1000;
 const BREAKS: usize = 713;
-/// Of a job that is to be watched: seeds from here on, and what each run of it takes.
+/// Seeds of jobs that are to be watched: each of their runs writes a few lines.
 const WATCHED: [std::ops::Range<u64>; 2] = [100..300, 500..700];
-const PACE: Duration = Duration::from_millis(1200);
+/// Seeds of a job whose first run is followed while it writes.
+const LONG: std::ops::Range<u64> = 900..1000;
+/// From one line to the next.
+const PACE: Duration = Duration::from_millis(300);
 /// What one line of the long log says.
 const LINE: &str = "fs/btrfs/direct-io.c:812: error: too few arguments to function 'find_me'";
 
@@ -73,6 +76,8 @@ fn bisect_log(repo: &Path, revs: &[String]) -> String {
 fn long_log() -> Vec<u8> {
     let whole = usize::try_from(limits::LOG_HEAD_BYTES).unwrap();
     let mut log = Vec::with_capacity(whole + 100);
+    log.extend(b"firstbad: line 0123\nfirstbad: configure\n");
+    log.extend(b"#\n# configuration written to .config\n#\nfirstbad: build\n");
     let mut said = false;
     for n in 0.. {
         if !said && log.len() > whole / 5 * 3 {
@@ -98,7 +103,7 @@ async fn first_build(worker: &mut FakeWorker<'_>) -> i64 {
     let log: &'static [u8] = Box::leak(long_log().into_boxed_slice());
     let mut offset = 0;
     for part in log.chunks(limits::CHUNK_BYTES) {
-        worker.put_log(&lease, "build", offset, part).await;
+        assert!(worker.put_log(&lease, "build", offset, part).await);
         offset += part.len() as u64;
     }
     let image = format!("image-of-{}", work.rev);
@@ -108,21 +113,45 @@ async fn first_build(worker: &mut FakeWorker<'_>) -> i64 {
     lease.fence.attempt
 }
 
-/// Works for ever; a run of a job that is watched takes its time.
+/// Works for ever; a run of a job that is watched takes its time, and writes while it runs.
 async fn work(worker: &mut FakeWorker<'_>, oracle: impl Fn(&str, u64) -> Seen) {
-    let slow = std::cell::Cell::new(false);
-    let paced = |rev: &str, seed: u64| {
-        slow.set(WATCHED.iter().any(|seeds| seeds.contains(&seed)));
-        oracle(rev, seed)
-    };
     loop {
         let app = &worker.server.app;
         tasks::advance_jobs::tick(app).await.unwrap();
         tasks::leads_on::tick(app).await.unwrap();
-        slow.set(false);
-        worker.step(&paced).await;
-        tokio::time::sleep(if slow.get() { PACE } else { Duration::ZERO }).await;
+        let Some(lease) = worker.lease().await else {
+            continue;
+        };
+        let lines = match &lease.work {
+            Work::Test(work) if WATCHED.iter().any(|seeds| seeds.contains(&work.seed)) => 4,
+            Work::Test(work) if LONG.contains(&work.seed) => 200,
+            _ => 0,
+        };
+        if write_console(worker, &lease, lines).await {
+            // The job may be cancelled at any moment.
+            let status = worker.answer(&lease, &oracle).await;
+            assert!(lines > 0 || status.is_success(), "{status}");
+        }
     }
+}
+
+/// Writes a console that fills more than a window at once, and then line after line. Whether the lease
+/// still holds.
+async fn write_console(worker: &FakeWorker<'_>, lease: &Lease, lines: usize) -> bool {
+    let mut offset = 0;
+    for n in 0..lines {
+        let text = match n {
+            0 => "the kernel boots\n".repeat(120) + "firstbad: case eof starts\n",
+            n => format!("line {n} of the run\n"),
+        };
+        let text: &'static [u8] = Box::leak(text.into_bytes().into_boxed_slice());
+        if !worker.put_log(lease, "console", offset, text).await {
+            return false;
+        }
+        offset += text.len() as u64;
+        tokio::time::sleep(PACE).await;
+    }
+    true
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,7 +165,7 @@ async fn work(
             Work::Build(work) => {
                 let told = if build == 0 { &all[..] } else { &[] };
                 if build == 0 {
-                    worker.put_log(&lease, "build", 0, log).await;
+                    assert!(worker.put_log(&lease, "build", 0, log).await);
                     build = lease.fence.attempt;
                 }
                 let image = match work.fixups.is_empty() {
@@ -194,7 +194,7 @@ async fn work(
                 let told = &all[..told];
                 observation.cases = told.iter().map(|name| hostile_case(name, fails)).collect();
                 if fails && test == 0 {
-                    worker.put_log(&lease, "console", 0, log).await;
+                    assert!(worker.put_log(&lease, "console", 0, log).await);
                     test = lease.fence.attempt;
                     observation.left = all.clone();
                     observation.crashes = all.iter().map(|t| crash(t)).collect();

@@ -23,6 +23,7 @@ mod place;
 mod record;
 mod strip;
 mod survey;
+mod tail;
 mod token;
 pub(crate) mod viewer;
 mod webhook;
@@ -65,6 +66,7 @@ pub fn routes(app: &App) -> Routes {
         .get("/jobs", Read, Object::None, job::list)
         .get("/jobs/new", Read, Object::None, new::show)
         .get("/jobs/{id}", Read, Object::Job, job::show)
+        .get("/jobs/{id}/tail", Read, Object::Job, tail::show)
         .get("/jobs/{id}/culprit", Read, Object::Job, culprit::show)
         .get("/jobs/{id}/report", Read, Object::Job, job::report)
         .get("/jobs/{id}/bisect-log", Read, Object::Job, job::bisect_log)
