@@ -62,3 +62,16 @@ free_port() {
     done
     printf '%s\n' "$port"
 }
+
+# browser_account ROLE: an account on the server of up_start for who uses its pages, named
+# "browser"; prints the file with its password.
+browser_account() {
+    local file=$STATE/browser-password
+    [ -e "$file" ] || (umask 077 && head -c 18 /dev/urandom | base64 >"$file")
+    "$FIRSTBAD" user add browser --role "$1" <"$file" >&2 || {
+        "$FIRSTBAD" user enable browser >&2
+        "$FIRSTBAD" user role browser "$1" >&2
+        "$FIRSTBAD" user password browser <"$file" >&2
+    }
+    printf '%s\n' "$file"
+}

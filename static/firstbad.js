@@ -21,8 +21,8 @@ async function refresh() {
   if (!fresh) return;
   const log = main.dataset.live?.startsWith("log/");
   const atEnd = log && follows();
-  // A reader who scrolled up in a log, or marks text, is not disturbed.
-  if ((log && !atEnd) || String(getSelection())) {
+  // A reader who scrolled up in a log, marks text or is about to press something is not disturbed.
+  if ((log && !atEnd) || String(getSelection()) || pressing) {
     late = true;
     return;
   }
@@ -42,10 +42,20 @@ async function refresh() {
   if (!main.dataset.live) stream?.close();
 }
 
+// The ends of the logs of a job that runs, which change far more often than the rest.
+async function tail() {
+  const answer = await fetch(`${location.pathname}/tail`);
+  const place = document.getElementById("tail");
+  if (!answer.ok || !place || String(getSelection())) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  place.replaceChildren(...fresh.body.childNodes);
+}
+
 let stream;
 let busy = false;
 let again = false;
 let late = false;
+let pressing = false;
 
 async function changed() {
   if (busy) {
@@ -68,6 +78,7 @@ async function changed() {
 function follow() {
   stream = new EventSource(`/live?of=${encodeURIComponent(main.dataset.live)}`);
   stream.addEventListener("changed", changed);
+  stream.addEventListener("tail", () => tail().catch(() => {}));
   // Refused, which a browser takes for its end: the page is fetched without being told.
   stream.addEventListener("error", () => {
     if (stream.readyState !== EventSource.CLOSED) return;
@@ -82,6 +93,13 @@ function watch() {
   if (!main?.dataset.live) return;
   follow();
   document.addEventListener("scroll", () => late && follows() && changed(), { passive: true });
+  document.addEventListener("pointerdown", () => (pressing = true));
+  for (const end of ["pointerup", "pointercancel"]) {
+    document.addEventListener(end, () => {
+      pressing = false;
+      if (late) setTimeout(changed);
+    });
+  }
   document.addEventListener("selectionchange", () => late && !String(getSelection()) && changed());
 }
 

@@ -42,6 +42,11 @@ impl Chromium {
 
     /// A browser without history; `scripts`: whether it runs JavaScript.
     pub async fn open(&self, scripts: bool) -> anyhow::Result<Browser> {
+        self.open_behind(scripts, None).await
+    }
+
+    /// The same with a proxy on this machine for every other host.
+    pub async fn open_behind(&self, scripts: bool, proxy: Option<u16>) -> anyhow::Result<Browser> {
         let mut wanted = DesiredCapabilities::chrome();
         for arg in [
             "--headless=new",
@@ -51,6 +56,9 @@ impl Chromium {
             "--hide-scrollbars",
         ] {
             wanted.add_arg(arg)?;
+        }
+        if let Some(port) = proxy {
+            wanted.add_arg(&format!("--proxy-server=http://127.0.0.1:{port}"))?;
         }
         if !scripts {
             let setting = json!({ "profile.managed_default_content_settings.javascript": 2 });
@@ -100,6 +108,15 @@ impl Browser {
         self.tell("Page.addScriptToEvaluateOnNewDocument", script)
             .await?;
         Ok(())
+    }
+
+    /// Where what is on the screen begins and ends in the page, in CSS pixels from its top.
+    pub async fn view(&self) -> anyhow::Result<(f64, f64)> {
+        let sizes = self.tell("Page.getLayoutMetrics", json!({})).await?;
+        let view = &sizes["cssVisualViewport"];
+        let number = |name: &str| view[name].as_f64().with_context(|| name.to_owned());
+        let top = number("pageY")?;
+        Ok((top, top + number("clientHeight")?))
     }
 
     /// The whole page as PNG.

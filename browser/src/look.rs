@@ -10,6 +10,7 @@ use thirtyfour::By;
 
 use crate::Server;
 use crate::driver::{Browser, Chromium};
+use crate::person::{self, Person};
 
 /// Widths and whether it is dark, with the name of the picture.
 const DRESSES: [(&str, u32, bool); 3] = [
@@ -32,6 +33,10 @@ const AXE: &str = "const done = arguments[0];
             .map((v) => `${v.impact}: ${v.id}: ${v.nodes.length} x ${v.nodes[0].html.slice(0, 200)}`)),
         (e) => done([`axe: ${e}`]));";
 
+/// The page as it is sent, before a script has changed it.
+const SOURCE: &str = "const done = arguments[0];
+    fetch(location.href).then((answer) => answer.text()).then(done, () => done(null));";
+
 #[derive(clap::Args)]
 pub struct LookArgs {
     #[command(flatten)]
@@ -39,6 +44,11 @@ pub struct LookArgs {
     /// axe.min.js of axe-core; without it accessibility is not looked at
     #[arg(long)]
     axe: Option<PathBuf>,
+    /// Folder for the pages as the server sends them
+    #[arg(long)]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    who: Option<person::Account>,
     /// A page besides those that are found, such as /jobs/7
     #[arg(long)]
     page: Vec<String>,
@@ -53,8 +63,13 @@ pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
         let text = std::fs::read_to_string(axe).with_context(|| axe.display().to_string())?;
         browser.inject(&text).await?;
     }
-    if let Some(out) = &args.server.out {
-        std::fs::create_dir_all(out)?;
+    for dir in [&args.server.out, &args.html].into_iter().flatten() {
+        std::fs::create_dir_all(dir)?;
+    }
+    if let Some(who) = &args.who {
+        let server = &args.server.server;
+        let browser = &browser;
+        Person { browser, server }.sign_in(who).await?;
     }
     let mut pages = kinds(&browser, &args.server.server).await?;
     pages.extend(args.page.iter().map(|p| (p.replace('/', "-"), p.clone())));
@@ -75,6 +90,11 @@ pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
                 let picture = browser.picture().await?;
                 std::fs::write(out.join(format!("{name}-{dress}.png")), picture)?;
             }
+        }
+        if let Some(dir) = &args.html {
+            let sent = browser.driver.execute_async(SOURCE, vec![]).await?;
+            let sent = sent.json().as_str().context("no page")?.to_owned();
+            std::fs::write(dir.join(format!("{name}.html")), sent)?;
         }
     }
     browser.driver.quit().await?;
@@ -147,6 +167,7 @@ fn kind(path: &str) -> String {
         [] => "jobs".to_owned(),
         ["jobs", "new"] => "new".to_owned(),
         ["jobs"] => "jobs".to_owned(),
+        ["jobs", _, page] => page.to_owned(),
         ["attempts", _] => "attempt".to_owned(),
         ["attempts", _, "log", name] => format!("log-{name}"),
         [kind, _] => kind.trim_end_matches('s').to_owned(),
@@ -164,6 +185,7 @@ mod tests {
             ("/", "jobs"),
             ("/jobs?state=done", "jobs"),
             ("/jobs/7", "job"),
+            ("/jobs/7/culprit", "culprit"),
             ("/jobs/new", "new"),
             ("/trees", "trees"),
             ("/trees/linux", "tree"),

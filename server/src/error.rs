@@ -76,6 +76,7 @@ impl AppError {
             {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            AppError::Database(error) if is_nul(error) => StatusCode::UNPROCESSABLE_ENTITY,
             AppError::Database(_) | AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -85,6 +86,13 @@ impl AppError {
         let status = self.status();
         match self {
             AppError::Problem(p) => *p,
+            AppError::Database(error) if is_nul(&error) => Problem {
+                kind: "nul".to_owned(),
+                title: "nul".to_owned(),
+                status: status.as_u16(),
+                detail: "a text of the request holds a NUL character; leave it out".to_owned(),
+                pointer: None,
+            },
             other => {
                 tracing::error!(error = %other, "request failed");
                 let (kind, detail) = if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -105,6 +113,12 @@ impl AppError {
             }
         }
     }
+}
+
+/// Postgres keeps no text with a NUL, be it a column or a string in a document.
+fn is_nul(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.is_some_and(|c| c == "22021" || c == "22P05")
 }
 
 impl IntoResponse for AppError {

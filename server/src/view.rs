@@ -119,6 +119,36 @@ pub async fn log_window(
     }))
 }
 
+/// Logs of a job that are looked at while they are written.
+const RUNNING_LOGS: i64 = 4;
+
+/// A log that is being written.
+pub struct RunningLog {
+    pub attempt: i64,
+    pub name: String,
+    pub log: LogWindow,
+}
+
+/// The last bytes of the logs that are being written for a job.
+pub async fn running_logs(app: &App, job: i64, bytes: u64) -> Result<Vec<RunningLog>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    let running = db::live::logs(&mut conn, job, RUNNING_LOGS).await?;
+    drop(conn);
+    let mut out = Vec::new();
+    for (attempt, name) in running {
+        let Some(size) = log_window(app, attempt, &name, 0, 0).await? else {
+            continue;
+        };
+        let from = size.total.saturating_sub(bytes);
+        let log = match bytes {
+            0 => Some(size),
+            _ => log_window(app, attempt, &name, from, bytes).await?,
+        };
+        out.extend(log.map(|log| RunningLog { attempt, name, log }));
+    }
+    Ok(out)
+}
+
 /// The first lines of a log that match, from an offset on; `None` when there is no such log.
 pub async fn log_lines(
     app: &App,

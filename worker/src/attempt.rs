@@ -193,6 +193,7 @@ impl Attempt<'_> {
             });
         }
         self.stages.enter("configure");
+        log.note("configure").context("build log")?;
         let mut build = kbuild.begin(work, source, &scratch)?;
         let lost = match build.configure(log, until).await? {
             Step::Done(lost) => lost,
@@ -202,6 +203,7 @@ impl Attempt<'_> {
             }
         };
         self.stages.enter("build");
+        log.note("build").context("build log")?;
         match build.build(lost, log, until).await? {
             Step::Done(built) => Ok(Outcome::Built(Box::new(built))),
             Step::Failed(line) => Ok(self.failed("build", line)),

@@ -291,7 +291,7 @@ async fn infrastructure(
     fence: &Fence,
     what: &str,
 ) -> Result<Fenced, AppError> {
-    let what: String = what.chars().take(2000).collect();
+    let what: String = what.chars().take(2000).filter(|c| *c != '\0').collect();
     let fenced = db::lease::infrastructure(conn, fence, &what).await?;
     if fenced == Fenced::Done {
         let who = fence.worker.to_string();

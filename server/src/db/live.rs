@@ -19,6 +19,24 @@ pub async fn job(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String
     .await
 }
 
+/// The logs that are being written for a job, the first ones of them: attempt and name.
+pub async fn logs(
+    conn: &mut PgConnection,
+    job: i64,
+    most: i64,
+) -> sqlx::Result<Vec<(i64, String)>> {
+    sqlx::query_as(
+        "SELECT a.id, l.name FROM attempt a JOIN log l ON l.attempt_id = a.id AND l.epoch = a.epoch
+         WHERE a.state = 'leased'
+           AND EXISTS (SELECT FROM probe p WHERE p.attempt_id = a.id AND p.job_id = $1)
+         ORDER BY a.id, l.name LIMIT $2",
+    )
+    .bind(job)
+    .bind(most)
+    .fetch_all(conn)
+    .await
+}
+
 /// Of one attempt.
 pub async fn attempt(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar("SELECT concat_ws('-', state, epoch, stage) FROM attempt WHERE id = $1")

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::visible;
 use crate::error::AppError;
 
 /// `error.html`.
@@ -84,7 +85,7 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::BAD_REQUEST);
         match self.0.render() {
-            Ok(html) => (status, Html(html)).into_response(),
+            Ok(html) => (status, Html(visible::page(html))).into_response(),
             Err(_) => (status, self.0.detail).into_response(),
         }
     }
@@ -100,7 +101,7 @@ pub(crate) fn page_as(status: u16, template: &impl Template) -> Page {
 /// Renders a page.
 pub(crate) fn page(template: &impl Template) -> Page {
     match template.render() {
-        Ok(html) => Ok(Html(html).into_response()),
+        Ok(html) => Ok(Html(visible::page(html)).into_response()),
         Err(error) => {
             tracing::error!(%error, "page does not render");
             Err(PageError(ErrorPage {

@@ -16,6 +16,7 @@ use super::error::{Page, PageError, id, page};
 use super::format::{self, short};
 use super::record::{self, Entry};
 use super::strip::{Strip, strip};
+use super::tail::{self, Tail};
 use crate::access::Principal;
 use crate::error::AppError;
 use crate::repo::CommitInfo;
@@ -112,6 +113,7 @@ pub struct StageTime {
 #[derive(Template)]
 #[template(path = "job.html")]
 pub struct JobPage<'a> {
+    id: i64,
     job: &'a Job,
     /// The culprit, when there is one and its tree is readable.
     commit: Option<CommitInfo>,
@@ -127,6 +129,8 @@ pub struct JobPage<'a> {
     command: String,
     /// What people and the server did with it.
     record: Vec<Entry>,
+    /// The ends of the logs that are being written for it.
+    tails: Vec<Tail>,
 }
 
 impl<'a> JobPage<'a> {
@@ -145,6 +149,7 @@ impl<'a> JobPage<'a> {
         let untested_more = untested.len().saturating_sub(SURVIVORS_SHOWN);
         untested.truncate(SURVIVORS_SHOWN);
         JobPage {
+            id: job.id,
             job,
             commit,
             busy: is_busy(job),
@@ -156,6 +161,7 @@ impl<'a> JobPage<'a> {
             stages: stages(job),
             command: command(&job.request),
             record,
+            tails: Vec::new(),
         }
     }
 
@@ -447,7 +453,10 @@ pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Pat
     let commit = culprit(&app, &job).await;
     let landmarks = landmarks(&app, &job).await?;
     let record = record::of_job(&app, number).await.map_err(AppError::from)?;
-    page(&JobPage::new(&job, commit, &landmarks, record))
+    page(&JobPage {
+        tails: tail::of(&app, number).await?,
+        ..JobPage::new(&job, commit, &landmarks, record)
+    })
 }
 
 /// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.

@@ -86,6 +86,18 @@ async fn version(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
     Ok(version.map(|version| hex::encode(&Sha256::digest(version)[..8])))
 }
 
+/// The sizes of the logs that are being written for a job.
+async fn tail(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
+    let Subject::Job(id) = of else {
+        return Ok(None);
+    };
+    let logs = crate::view::running_logs(app, *id, 0).await?;
+    let sizes = logs
+        .iter()
+        .map(|log| format!("{}-{}", log.attempt, log.log.total));
+    Ok(Some(sizes.collect::<Vec<_>>().join(".")))
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     of: String,
@@ -102,7 +114,7 @@ pub(crate) fn followed(uri: &Uri) -> Option<(Object, i64)> {
 }
 
 /// `GET /live?of=job/12`: an event `changed` at once, since the page may be older than the stream, and
-/// whenever the version is another one.
+/// whenever the version is another one; of a job also an event `tail` when its logs have grown.
 pub(super) async fn stream(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
@@ -132,12 +144,15 @@ pub(super) async fn stream(
         app,
         of,
         seen,
+        tail: None,
         _room: room,
     };
     let over = tokio::time::sleep(LIFE);
     let events = stream::unfold(follower, |mut follower| async {
-        let version = follower.next().await?;
-        let event = Event::default().event("changed").id(&version).data(version);
+        let event = match follower.next().await? {
+            News::Changed(version) => Event::default().event("changed").id(&version).data(version),
+            News::Tail => Event::default().event("tail").data("grown"),
+        };
         Some((Ok::<_, Infallible>(event), follower))
     });
     Ok(Sse::new(events.take_until(over))
@@ -145,29 +160,48 @@ pub(super) async fn stream(
         .into_response())
 }
 
+/// What a reader is told.
+enum News {
+    Changed(String),
+    /// Only the logs of a job have grown.
+    Tail,
+}
+
 /// One reader.
 struct Follower {
     app: App,
     of: Subject,
     seen: Option<String>,
+    /// The sizes of the logs that were told of.
+    tail: Option<String>,
     changes: watch::Receiver<u64>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    /// The next version; `None` ends the stream, after which the browser connects again.
-    async fn next(&mut self) -> Option<String> {
+    /// What is new; `None` ends the stream, after which the browser connects again.
+    async fn next(&mut self) -> Option<News> {
         loop {
-            let now = match version(&self.app, &self.of).await {
-                Ok(now) => now?,
+            let told = async {
+                let version = version(&self.app, &self.of).await?;
+                Ok::<_, AppError>((version, tail(&self.app, &self.of).await?))
+            };
+            let (now, tail) = match told.await {
+                Ok((now, tail)) => (now?, tail),
                 Err(error) => {
                     tracing::warn!(of = %self.of, %error, "a live page ends");
                     return None;
                 }
             };
+            let grown = self.tail.is_some() && self.tail != tail;
+            self.tail = tail;
+            // The page that is fetched again has the ends of its logs.
             if self.seen.as_ref() != Some(&now) {
                 self.seen = Some(now.clone());
-                return Some(now);
+                return Some(News::Changed(now));
+            }
+            if grown {
+                return Some(News::Tail);
             }
             tokio::time::sleep(PACE).await;
             // What comes first; an error means that the server ends.

@@ -24,9 +24,11 @@ mod place;
 mod record;
 mod strip;
 mod survey;
+mod tail;
 mod token;
 pub(crate) mod viewer;
 mod webhook;
+mod visible;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -49,6 +51,7 @@ pub use log::{LogPage, Window};
 pub(crate) use login::sign_in_at;
 pub use place::{HelpPage, TreePage, TreesPage, WorkersPage};
 pub use record::Entry;
+pub use visible::page as visible;
 
 /// No script but ours, no frame, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
@@ -64,6 +67,7 @@ pub fn routes(app: &App) -> Routes {
         .get("/jobs", Read, Object::None, job::list)
         .get("/jobs/new", Read, Object::None, new::show)
         .get("/jobs/{id}", Read, Object::Job, job::show)
+        .get("/jobs/{id}/tail", Read, Object::Job, tail::show)
         .get("/jobs/{id}/culprit", Read, Object::Job, culprit::show)
         .get("/jobs/{id}/report", Read, Object::Job, job::report)
         .get("/jobs/{id}/bisect-log", Read, Object::Job, job::bisect_log)

@@ -275,6 +275,29 @@ impl FakeWorker<'_> {
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 
+    /// Sends a part of a log; whether it was taken.
+    pub async fn put_log(
+        &self,
+        lease: &Lease,
+        name: &str,
+        offset: u64,
+        bytes: &'static [u8],
+    ) -> bool {
+        let fence = &lease.fence;
+        let query = UploadQuery {
+            attempt: fence.attempt,
+            epoch: fence.epoch,
+            incarnation: fence.incarnation,
+            worker: fence.worker,
+            name: name.to_owned(),
+            offset,
+            sha256: String::new(),
+            known: false,
+        };
+        let put = self.server.worker_put("/attempts/log", &query, bytes);
+        put.await.status().is_success()
+    }
+
     pub async fn finish(&self, lease: &Lease, finish: Finish) -> StatusCode {
         let request = FinishRequest {
             fence: lease.fence,
@@ -320,52 +343,58 @@ impl FakeWorker<'_> {
     /// Takes one lease, if there is one, and reports what the oracle says.
     pub async fn step(&mut self, oracle: &impl Fn(&str, u64) -> Seen) {
         if let Some(lease) = self.lease().await {
-            if let (Work::Build(_), Some(list)) = (&lease.work, self.compiled) {
-                self.put(&lease, COMPILED, list.as_bytes()).await;
-            }
-            if let (Work::Build(work), Some(config)) = (&lease.work, self.config) {
-                self.put(&lease, "config", config(&work.rev).as_bytes())
-                    .await;
-            }
-            let finish = match &lease.work {
-                Work::Build(work) if work.fixups.last().is_some_and(|p| p.contains(MENDS)) => {
-                    let image = format!("image-of-{}", work.rev);
-                    Finish::Build {
-                        observation: build(&Seen::Clean, &work.rev, image),
-                    }
-                }
-                Work::Build(work) if !work.fixups.is_empty() => {
-                    let image = format!("image-of-{REVERTED}");
-                    Finish::Build {
-                        observation: build(&oracle(REVERTED, 0), REVERTED, image),
-                    }
-                }
-                Work::Build(work) => {
-                    let kernel = match self.same.contains(&work.rev) {
-                        true => &self.same[0],
-                        false => &work.rev,
-                    };
-                    let image = format!("image-of-{kernel}");
-                    match oracle(kernel, 0) {
-                        Seen::Lost => Finish::Infrastructure {
-                            what: "the disk is full: fake".to_owned(),
-                        },
-                        seen => Finish::Build {
-                            observation: build(&seen, kernel, image),
-                        },
-                    }
-                }
-                Work::Test(work) => {
-                    let rev = work.image_sha256.strip_prefix("image-of-").unwrap();
-                    let mut observation = test(oracle(rev, work.seed), work);
-                    if self.lies {
-                        observation.console_sha256 = format!("console {}", self.leases);
-                    }
-                    Finish::Test { observation }
-                }
-            };
-            assert_eq!(self.finish(&lease, finish).await, StatusCode::NO_CONTENT);
+            let status = self.answer(&lease, oracle).await;
+            assert_eq!(status, StatusCode::NO_CONTENT);
         }
+    }
+
+    /// Reports on a lease what the oracle says.
+    pub async fn answer(&self, lease: &Lease, oracle: &impl Fn(&str, u64) -> Seen) -> StatusCode {
+        if let (Work::Build(_), Some(list)) = (&lease.work, self.compiled) {
+            self.put(lease, COMPILED, list.as_bytes()).await;
+        }
+        if let (Work::Build(work), Some(config)) = (&lease.work, self.config) {
+            self.put(lease, "config", config(&work.rev).as_bytes())
+                .await;
+        }
+        let finish = match &lease.work {
+            Work::Build(work) if work.fixups.last().is_some_and(|p| p.contains(MENDS)) => {
+                let image = format!("image-of-{}", work.rev);
+                Finish::Build {
+                    observation: build(&Seen::Clean, &work.rev, image),
+                }
+            }
+            Work::Build(work) if !work.fixups.is_empty() => {
+                let image = format!("image-of-{REVERTED}");
+                Finish::Build {
+                    observation: build(&oracle(REVERTED, 0), REVERTED, image),
+                }
+            }
+            Work::Build(work) => {
+                let kernel = match self.same.contains(&work.rev) {
+                    true => &self.same[0],
+                    false => &work.rev,
+                };
+                let image = format!("image-of-{kernel}");
+                match oracle(kernel, 0) {
+                    Seen::Lost => Finish::Infrastructure {
+                        what: "the disk is full: fake".to_owned(),
+                    },
+                    seen => Finish::Build {
+                        observation: build(&seen, kernel, image),
+                    },
+                }
+            }
+            Work::Test(work) => {
+                let rev = work.image_sha256.strip_prefix("image-of-").unwrap();
+                let mut observation = test(oracle(rev, work.seed), work);
+                if self.lies {
+                    observation.console_sha256 = format!("console {}", self.leases);
+                }
+                Finish::Test { observation }
+            }
+        };
+        self.finish(lease, finish).await
     }
 }
 

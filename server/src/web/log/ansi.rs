@@ -6,6 +6,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::super::visible;
+
 /// Text of one look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
@@ -72,12 +74,9 @@ pub fn spans(bytes: &[u8], look: &mut Look) -> Vec<Span> {
                 escape(&mut rest, look);
                 continue;
             }
-            '\t' => '\t',
-            '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-            '\x7f'..='\u{9f}' => '\u{fffd}',
-            // Direction overrides could make a line read as another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            c => c,
+            // In a line it is no end of one.
+            '\r' | '\n' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+            c => visible::sign(c),
         };
         let class = look.class();
         match out.last_mut().filter(|span| span.class == class) {

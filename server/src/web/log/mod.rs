@@ -20,9 +20,9 @@ use super::error::{Page, PageError, page};
 use super::format;
 use crate::state::App;
 use crate::store::Grep;
-use window::{ERRORS, Keep, Line, PART};
+use window::{ERRORS, Keep, PART, Part};
 
-pub use window::Window;
+pub use window::{Line, Window};
 
 /// Bytes in a window.
 const WINDOW_BYTES: u64 = 256 << 10;
@@ -53,6 +53,8 @@ pub(super) struct Span {
     list: Option<String>,
     /// Lists from this byte on.
     from: Option<u64>,
+    /// With 1 only the parts with errors are unfolded.
+    fold: Option<u8>,
 }
 
 /// Lines that were found.
@@ -81,6 +83,16 @@ struct Plan {
 }
 
 impl Span {
+    /// The window again, as a query.
+    fn place(&self) -> String {
+        match (self.at, self.end, self.offset.as_deref()) {
+            (Some(at), _, _) => format!("at={at}"),
+            (_, Some(end), _) => format!("end={end}"),
+            (_, _, Some(offset)) => format!("offset={}", urlencode(offset)),
+            (_, _, None) => "offset=0".to_owned(),
+        }
+    }
+
     fn plan(&self, total: u64) -> Result<Plan, PageError> {
         let backward = |end: u64, tail| {
             let offset = end.saturating_sub(WINDOW_BYTES + 1);
@@ -139,6 +151,10 @@ pub struct LogPage<'a> {
     /// The text looked for.
     sought: String,
     found: Option<Found>,
+    /// Parts without errors are folded.
+    folded: bool,
+    /// What the query says of the window.
+    place: String,
 }
 
 impl<'a> LogPage<'a> {
@@ -155,7 +171,15 @@ impl<'a> LogPage<'a> {
             job: None,
             sought: String::new(),
             found: None,
+            folded: false,
+            place: String::new(),
         }
+    }
+
+    /// A part with an error, or with the line asked for, is always to be seen.
+    fn opens(&self, part: &Part<'_>) -> bool {
+        let matters = |line: &Line| line.class == "err" || self.is_marked(line);
+        !self.folded || part.lines.iter().any(matters)
     }
 
     fn busy(&self) -> bool {
@@ -166,7 +190,17 @@ impl<'a> LogPage<'a> {
     fn kept(&self) -> String {
         let job = self.job_query();
         let found = self.found.as_ref().map_or("", |found| &found.query);
-        format!("{job}{found}")
+        let fold = if self.folded { "&fold=1" } else { "" };
+        format!("{job}{found}{fold}")
+    }
+
+    /// The same, with no part folded.
+    fn unfolded(&self) -> String {
+        self.kept().replace("&fold=1", "")
+    }
+
+    fn has_parts(&self) -> bool {
+        self.window.lines.iter().any(|line| line.class == "part")
     }
 
     fn job_query(&self) -> String {
@@ -218,6 +252,8 @@ pub(super) async fn show(
         tail: plan.tail,
         marked,
         job: span.job,
+        folded: span.fold == Some(1),
+        place: span.place(),
         sought: span.q.unwrap_or_default(),
         found,
         ..LogPage::new(&attempt, &name, window, read.total)

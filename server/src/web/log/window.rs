@@ -40,6 +40,13 @@ pub struct Window {
     pub end: u64,
 }
 
+/// Lines of one part: its head, if the window holds it, and what follows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    pub head: Option<&'a Line>,
+    pub lines: &'a [Line],
+}
+
 /// Which lines to keep when there are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
@@ -57,6 +64,30 @@ impl Window {
     /// The last lines of `bytes`.
     pub fn backward(bytes: &[u8], offset: u64, total: u64) -> Window {
         Window::cut(bytes, offset, total, Keep::Last)
+    }
+
+    /// The lines by parts; a head without lines is a line among those before it.
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        let begins = |at: usize| {
+            let head = self.lines[at].class == "part";
+            head && self
+                .lines
+                .get(at + 1)
+                .is_some_and(|next| next.class != "part")
+        };
+        let heads: Vec<usize> = (0..self.lines.len()).filter(|at| begins(*at)).collect();
+        let before = &self.lines[..heads.first().copied().unwrap_or(self.lines.len())];
+        let mut parts = Vec::new();
+        if !before.is_empty() {
+            let lines = before;
+            parts.push(Part { head: None, lines });
+        }
+        let ends = heads.iter().skip(1).copied().chain([self.lines.len()]);
+        parts.extend(heads.iter().zip(ends).map(|(head, end)| Part {
+            head: Some(&self.lines[*head]),
+            lines: &self.lines[head + 1..end],
+        }));
+        parts
     }
 
     pub(super) fn cut(bytes: &[u8], offset: u64, total: u64, keep: Keep) -> Window {
@@ -141,6 +172,19 @@ mod tests {
         let second = Window::forward(&log[next as usize - 1..], next - 1, 18);
         assert_eq!(texts(&second), ["three", "four"]);
         assert_eq!((second.start, second.end), (8, 18));
+    }
+
+    #[test]
+    fn lines_belong_to_the_part_whose_head_is_before_them() {
+        let log = b"a\nfirstbad: one\nfirstbad: two\nb\nc\nfirstbad: three\nd\nfirstbad: end\n";
+        let window = Window::forward(log, 0, log.len() as u64);
+        let told = window.parts();
+        let told: Vec<(Option<u64>, usize)> = told
+            .iter()
+            .map(|part| (part.head.map(|head| head.offset), part.lines.len()))
+            .collect();
+        assert_eq!(told, [(None, 2), (Some(16), 2), (Some(34), 2)]);
+        assert!(Window::forward(b"", 0, 0).parts().is_empty());
     }
 
     #[test]
