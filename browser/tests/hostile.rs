@@ -218,6 +218,7 @@ fn hostile_case(name: &str, fails: bool) -> CaseResult {
         duration_ms: 5,
         metrics: vec![],
         ktap: None,
+        subtests: vec![],
         pattern: Some(name.to_owned()),
         outside: None,
         tail: name.to_owned(),
