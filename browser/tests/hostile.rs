@@ -13,9 +13,7 @@ use std::process::{Command, Stdio};
 use common::browser::{PASSWORD, account};
 use common::{FakeWorker, Seen, TestServer, git, request};
 use firstbad_api::lease::Work;
-use firstbad_api::observation::{
-    BuildObservation, CaseResult, CaseStatus, Crash, CrashKind, Finish,
-};
+use firstbad_api::observation::{BuildObservation, CaseResult, Crash, CrashKind, Finish};
 use firstbad_server::tasks::advance_jobs;
 use futures_util::{StreamExt, stream};
 use reqwest::StatusCode;
@@ -209,20 +207,14 @@ async fn work(
 
 fn hostile_case(name: &str, fails: bool) -> CaseResult {
     CaseResult {
-        case: name.to_owned(),
-        status: match fails {
-            true => CaseStatus::Fail,
-            false => CaseStatus::Pass,
-        },
-        exit: i32::from(fails),
-        duration_ms: 5,
-        metrics: vec![],
-        ktap: None,
-        subtests: vec![],
         pattern: Some(name.to_owned()),
-        outside: None,
         tail: name.to_owned(),
         dmesg: vec![name.to_owned()],
+        subtests: vec![Subtest {
+            name: name.to_owned(),
+            status: CaseStatus::Fail,
+        }],
+        ..common::case(name, fails)
     }
 }
 

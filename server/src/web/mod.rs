@@ -27,8 +27,8 @@ mod survey;
 mod tail;
 mod token;
 pub(crate) mod viewer;
-mod webhook;
 mod visible;
+mod webhook;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

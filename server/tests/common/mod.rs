@@ -450,7 +450,7 @@ pub fn build(seen: &Seen, rev: &str, image: String) -> BuildObservation {
     }
 }
 
-fn case(name: &str, fails: bool) -> CaseResult {
+pub fn case(name: &str, fails: bool) -> CaseResult {
     CaseResult {
         case: name.to_owned(),
         status: match fails {
