@@ -90,6 +90,7 @@ fn escaped(value: &str) -> String {
 
 /// `GET /api/v1/jobs`: newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobList {
     pub jobs: Vec<Listed>,
     /// The cursor of the jobs after these; none: there are no more.
@@ -100,6 +101,7 @@ pub struct JobList {
 
 /// Jobs in each group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Counts {
     /// Ended without an answer.
     pub person: i64,
@@ -110,6 +112,7 @@ pub struct Counts {
 
 /// One job in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listed {
     pub id: i64,
     pub title: String,

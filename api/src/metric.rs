@@ -12,6 +12,7 @@ pub struct MetricQuery {
 
 /// Every run of a job that told a metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricOfJob {
     pub job: i64,
     pub title: String,
@@ -28,6 +29,7 @@ pub struct MetricOfJob {
 
 /// A revision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricRow {
     pub rev: String,
     pub subject: String,
@@ -41,6 +43,7 @@ pub struct MetricRow {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricRun {
     pub attempt: i64,
     pub seed: i64,

@@ -122,8 +122,8 @@ fn selects(query: &JobsQuery, known: &Known) -> Vec<Select> {
         worded.collect()
     };
     let same = |names: &[String]| names.iter().map(|n| (n.clone(), n.clone())).collect();
-    let boxes: [(&'static str, &'static str, &str, Vec<(String, String)>); 5] = [
-        ("state", "State", &query.state, words(&STATES)),
+    let boxes = [
+        ("state", "State", query.state.as_str(), words(&STATES)),
         ("outcome", "Outcome", &query.outcome, words(&OUTCOMES)),
         ("tree", "Tree", &query.tree, same(&known.trees)),
         ("suite", "Suite", &query.suite, same(&known.suites)),
