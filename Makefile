@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-powercut bench-replay bench-search
+.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-powercut bench-replay bench-search bench-web
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
@@ -40,6 +40,10 @@ bench-powercut:
 # Every target of the search with what is measured. DAG_REPOS='u-boot git' ONLY='T2 T5' SCALE=1
 bench-search:
 	@scripts/bench-search.sh
+
+# p95 of each kind of page with 10^4 jobs and 10^5 attempts stored. JOBS=10000 RUNS=10000 RATE=50 KEEP=1
+bench-web:
+	@JOBS="$(JOBS)" RUNS="$(RUNS)" RATE="$(RATE)" KEEP="$(KEEP)" scripts/bench-web.sh
 
 # Known vulnerabilities and licences of the dependencies; needs cargo-deny.
 audit:

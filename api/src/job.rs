@@ -252,6 +252,22 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// Its name, as it is written.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Culprit { .. } => "culprit",
+            Outcome::Range { .. } => "range",
+            Outcome::Differs { .. } => "differs",
+            Outcome::Surveyed { .. } => "surveyed",
+            Outcome::NotReproduced { .. } => "not-reproduced",
+            Outcome::NoGoodEnd { .. } => "no-good-end",
+            Outcome::Unresolved { .. } => "unresolved",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevSubject {

@@ -14,6 +14,8 @@ pub mod guest;
 pub mod job;
 pub mod lease;
 pub mod limits;
+pub mod list;
+pub mod metric;
 pub mod observation;
 pub mod problem;
 pub mod qemu;

@@ -109,6 +109,8 @@ pub struct Column {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Row {
     pub suite: String,
+    /// The job whose runs these are.
+    pub job: i64,
     pub what: What,
     /// One of each column.
     pub cells: Vec<Cell>,

@@ -466,12 +466,46 @@ pub struct RunSuiteArgs {
 pub struct JobsArgs {
     /// Number or page address of one job.
     pub job: Option<String>,
+    #[command(flatten, next_help_heading = "Of all jobs")]
+    pub list: ListArgs,
     /// Print what the server answers.
     #[arg(long)]
     pub json: bool,
     /// For scripts: the outcome's name and full commit ids, one line each.
     #[arg(long, requires = "job", conflicts_with = "json")]
     pub answer: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Words of the title, the ends, or a commit of the range and its author; or a commit's id.
+    #[arg(long, value_name = "WORDS", default_value = "", conflicts_with = "job")]
+    pub search: String,
+    /// person (ended without an answer), now or answered.
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub group: String,
+    /// running, queued, done or cancelled.
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub state: String,
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub tree: String,
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub suite: String,
+    /// culprit, range, differs, surveyed, not-reproduced, no-good-end, unresolved or cancelled.
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub outcome: String,
+    /// failure, cases, crash or metric.
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub signal: String,
+    /// Only what you asked for.
+    #[arg(long, conflicts_with = "job")]
+    pub mine: bool,
+    /// At most so many, to 200.
+    #[arg(long, default_value_t = 50, conflicts_with = "job")]
+    pub limit: u32,
+    /// Go on where an answer ended.
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub cursor: String,
 }
 
 #[derive(Debug, Args)]

@@ -33,9 +33,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use firstbad_api::job::Job;
+use firstbad_api::list::{JobList, JobsQuery};
 use firstbad_api::worker::Worker;
 
-use args::{Cli, Command, Common, JobsArgs};
+use args::{Cli, Command, Common, JobsArgs, ListArgs};
 use client::Client;
 use fail::{Done, Fail};
 
@@ -121,11 +122,14 @@ async fn print(common: &Common, job: &str, what: &str) -> Done {
 async fn jobs(common: &Common, args: &JobsArgs) -> Done {
     let client = Client::new(common, args.job.as_deref())?;
     let Some(typed) = &args.job else {
-        let jobs: Vec<Job> = client.get("/api/v1/jobs").await?;
+        let list: JobList = client.get(&list_path(&args.list)).await?;
         if args.json {
-            return show::json(&jobs);
+            return show::json(&list);
         }
-        println!("{}", show::jobs(&jobs));
+        println!("{}", show::jobs(&list.jobs));
+        if let Some(next) = &list.next {
+            println!("There are more: --cursor {}", text::line(next));
+        }
         return Ok(0);
     };
     let id = client::id(typed, "jobs")?;
@@ -139,6 +143,22 @@ async fn jobs(common: &Common, args: &JobsArgs) -> Done {
         println!("{}", show::job(&job, &client.page(&format!("/jobs/{id}"))));
     }
     Ok(0)
+}
+
+fn list_path(args: &ListArgs) -> String {
+    let query = JobsQuery {
+        q: args.search.clone(),
+        group: args.group.clone(),
+        state: args.state.clone(),
+        tree: args.tree.clone(),
+        suite: args.suite.clone(),
+        outcome: args.outcome.clone(),
+        signal: args.signal.clone(),
+        mine: if args.mine { "1" } else { "" }.to_owned(),
+        limit: args.limit.to_string(),
+        cursor: args.cursor.clone(),
+    };
+    format!("/api/v1/jobs?{}", query.encoded())
 }
 
 async fn workers(common: &Common, json: bool) -> Done {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use firstbad_api::job::{Changed, Check, Difference, Job, JobConfig, Outcome, Range, RevSubject};
 use firstbad_api::lease::ConfigBase;
+use firstbad_api::list::Listed;
 use firstbad_api::tree::Tree;
 use firstbad_api::worker::Worker;
 use serde::Serialize;
@@ -275,13 +276,13 @@ fn percent(p: f64) -> String {
 }
 
 /// One line a job.
-pub fn jobs(jobs: &[Job]) -> String {
+pub fn jobs(jobs: &[Listed]) -> String {
     let rows = jobs.iter().map(|job| {
         vec![
             job.id.to_string(),
             line(&job.state),
-            line(&job.request.tree),
-            line(crate::custom::name(&job.request)),
+            line(&job.tree),
+            line(&job.suite),
             text::cut(&line(&job.sentence), 100),
         ]
     });

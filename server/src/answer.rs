@@ -135,7 +135,7 @@ pub fn never_quiet(picture: &Picture) -> Option<Outcome> {
     let sites = picture.sites.values().chain(picture.reverts.values());
     let mut runs: Vec<(i64, &TestObservation)> = sites
         .flat_map(|site| &site.tests)
-        .filter_map(|test| Some((test.probe.attempt_id, test.observation.as_ref()?)))
+        .filter_map(|test| Some((test.probe.attempt_id, test.observation.as_deref()?)))
         .collect();
     runs.sort_by_key(|(attempt, _)| *attempt);
     let last = runs.get(runs.len().checked_sub(BUSY_RUNS)?..)?;

@@ -22,7 +22,7 @@ pub fn groups(picture: &Picture) -> Vec<Vec<String>> {
     let ends = picture.present_ends();
     let at_ends = || ends.iter().filter_map(|p| picture.sites.get(p));
     let crashed = at_ends().flat_map(|s| &s.tests).any(|t| {
-        let observation = t.observation.as_ref();
+        let observation = t.observation.as_deref();
         observation.is_some_and(|o| !o.crashes.is_empty())
     });
     let wanted = |case: &str| match picture.signal() {
@@ -91,7 +91,7 @@ fn agree(a: &[Option<bool>], b: &[Option<bool>]) -> bool {
 
 fn tally(site: &Site, case: &str) -> Tally {
     let mut ends: BTreeMap<bool, u32> = BTreeMap::new();
-    let whole = site.tests.iter().filter_map(|t| t.observation.as_ref());
+    let whole = site.tests.iter().filter_map(|t| t.observation.as_deref());
     for run in whole.filter(|o| o.crashes.is_empty()) {
         let result = run.cases.iter().find(|c| c.case == case);
         let failed = match result.map(|c| c.status) {

@@ -46,6 +46,7 @@ pub fn rows(picture: &Picture) -> Vec<Row> {
     let rows = cases.chain(metrics);
     rows.map(|(what, cells)| Row {
         suite: suite.name.clone(),
+        job: picture.job.id,
         edges: edges(&what, &cells),
         what,
         cells,
@@ -57,7 +58,7 @@ fn runs(picture: &Picture, position: i32) -> Runs<'_> {
     let tests = picture.site(position).map_or(&[][..], |s| &s.tests);
     let seen = tests
         .iter()
-        .filter_map(|t| Some((t.probe.attempt_id, t.observation.as_ref()?)))
+        .filter_map(|t| Some((t.probe.attempt_id, t.observation.as_deref()?)))
         .collect();
     let nothing = match picture.standing(position) {
         Standing::Unusable(why) | Standing::Held(why) => Cell::Nothing { why },

@@ -25,6 +25,13 @@ const MANY: usize = 20;
 /// With the ends this many deviations apart a single run tells.
 const APART: f64 = 6.0;
 
+/// Quantiles of Student's distribution for 95 % on both sides, from one degree of freedom on.
+const STUDENT: [f64; 30] = [
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+];
+
 /// What a metric is without and with the behaviour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
@@ -56,6 +63,15 @@ fn moments(of: &[f64]) -> (f64, f64) {
 pub fn summary(of: &[f64]) -> Option<(f64, Option<f64>)> {
     let (mean, variance) = moments(of);
     (!of.is_empty()).then_some((mean, (of.len() > 1).then_some(variance)))
+}
+
+/// The 95 % confidence interval of a mean (Student); `None` of fewer than two numbers.
+pub fn interval(of: &[f64]) -> Option<(f64, f64)> {
+    let (mean, variance) = moments(of);
+    let freedom = of.len().checked_sub(1).filter(|n| *n > 0)?;
+    let factor = STUDENT.get(freedom - 1).copied().unwrap_or(1.96);
+    let half = factor * (variance / of.len() as f64).sqrt();
+    Some((mean - half, mean + half))
 }
 
 /// Variance of the differences between runs of both ends with the same seed, each beside its end's
@@ -193,6 +209,17 @@ pub fn round(x: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_of_a_mean_is_that_of_the_tables() {
+        assert_eq!(interval(&[1.0]), None);
+        // Mean 3, deviation 1.5811, of five: 3 ± 2.776 × 0.70711.
+        let (low, high) = interval(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        assert!((low - 1.0371).abs() < 1e-3 && (high - 4.9629).abs() < 1e-3);
+        let many: Vec<f64> = (0..200).map(|n| f64::from(n % 2)).collect();
+        let (low, high) = interval(&many).unwrap();
+        assert!((high - low - 2.0 * 1.96 * 0.50125 / 200.0_f64.sqrt()).abs() < 1e-4);
+    }
 
     #[test]
     fn ends_differ_when_it_is_no_luck_and_worth_a_search() {

@@ -6,6 +6,7 @@ mod common;
 use common::{Seen, TestServer, build, request, test};
 use firstbad_api::job::Outcome;
 use firstbad_api::lease::Work;
+use firstbad_api::list::JobList;
 use firstbad_api::observation::Finish;
 use firstbad_server::tasks::{advance_jobs, expire_leases};
 use reqwest::StatusCode;
@@ -365,6 +366,9 @@ async fn a_job_that_no_worker_can_go_on_with_says_so() {
     let upgraded = server.register_with(worker.id, "newer tools").await;
     let seen = server.job(job).await;
     assert!(seen.sentence.contains(stranded), "{}", seen.sentence);
+    let list = server.http.get(format!("{}/api/v1/jobs", server.url));
+    let list: JobList = list.send().await.unwrap().json().await.unwrap();
+    assert_eq!(list.jobs[0].sentence, seen.sentence);
     drop(upgraded);
     server.register_as(worker.id).await;
     let seen = server.job(job).await;

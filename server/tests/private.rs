@@ -5,7 +5,7 @@ mod common;
 
 use common::browser::{Browser, PASSWORD, account};
 use common::{Seen, TestServer, request};
-use firstbad_api::job::Job;
+use firstbad_api::list::{Counts, JobList, Listed};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -27,14 +27,12 @@ async fn what_a_private_job_leads_to_is_private_and_keys_are_ones_own() {
         None => Seen::Failing(&["eof", "unaligned"]),
     };
     worker.work_all(seen).await;
-    let all: Vec<Job> = read(&server, Some(&server.token), "/jobs").await;
-    assert!(all.len() > 1, "{}", all.len());
-    assert!(
-        all.iter()
-            .all(|j| j.request.private && j.owner == "token:local")
-    );
-    let others: Vec<Job> = read(&server, None, "/jobs").await;
-    assert_eq!(others, []);
+    let all: JobList = read(&server, Some(&server.token), "/jobs").await;
+    assert!(all.jobs.len() > 1, "{}", all.jobs.len());
+    let owned = |j: &Listed| j.private && j.owner == "token:local";
+    assert!(all.jobs.iter().all(owned));
+    let others: JobList = read(&server, None, "/jobs").await;
+    assert_eq!((others.jobs, others.counts), (vec![], Counts::default()));
 
     account(&server, "alice", "submitter").await;
     let mut alice = Browser::new(&server);

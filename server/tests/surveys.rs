@@ -6,6 +6,7 @@ mod common;
 use axum::http::StatusCode;
 use common::{REVERTED, Seen, TestServer};
 use firstbad_api::job::{Created, Outcome};
+use firstbad_api::metric::MetricOfJob;
 use firstbad_api::survey::{Cell, Matrix, Row, What};
 use serde_json::{Value, json};
 
@@ -187,6 +188,42 @@ async fn a_metric_that_moves_is_looked_into_unasked_when_that_was_allowed() {
         Some(Outcome::Culprit { rev, .. }) => assert_eq!(rev, revs[6]),
         other => panic!("{other:?}"),
     }
+    metric_page(&server, &revs, edge.job.unwrap()).await;
+}
+
+/// The numbers of a cell, run by run, and those of the job that looked into the change.
+async fn metric_page(server: &TestServer, revs: &[String], bisected: i64) {
+    let page = text(server, "/surveys/1?all=1").await;
+    let link = format!("/jobs/1/metric?name=mb_s#r-{}", &revs[7][..12]);
+    assert!(page.contains(&format!("href=\"{link}\"")), "{link}: {page}");
+    let page = text(server, "/jobs/1/metric?name=mb_s").await;
+    for rev in [&revs[0], &revs[3], &revs[7]] {
+        assert!(page.contains(&format!("id=\"r-{}\"", &rev[..12])));
+    }
+    assert!(page.contains("class=\"interval"), "{page}");
+    let csv = text(server, "/api/v1/jobs/1/metric/csv").await;
+    let mut lines = csv.lines();
+    let head = "position,revision,subject,verdict,attempt,seed,\"mb_s (MB/s)\",compared";
+    assert_eq!(lines.next(), Some(head));
+    assert_eq!(lines.count(), 9, "three runs of three releases: {csv}");
+    let told = text(server, "/api/v1/jobs/1/metric?name=nope").await;
+    assert!(told.contains("name: use one of mb_s"), "{told}");
+    let told = text(server, "/jobs/1/metric?name=nope").await;
+    assert!(told.contains("name: use one of mb_s"), "{told}");
+
+    let page = text(server, &format!("/jobs/{bisected}")).await;
+    let link = format!("href=\"/jobs/{bisected}/metric\"");
+    assert!(page.contains(&link), "{page}");
+    let page = text(server, &format!("/jobs/{bisected}/metric")).await;
+    assert!(page.contains("threshold 9"), "{page}");
+    let url = format!("/api/v1/jobs/{bisected}/metric");
+    let metric: MetricOfJob = serde_json::from_str(&text(server, &url).await).unwrap();
+    let row = metric.rows.iter().find(|row| row.rev == revs[6]).unwrap();
+    let (low, high) = row.interval.unwrap();
+    assert!(
+        low < row.mean && row.mean < high && row.verdict == "bad",
+        "{row:?}"
+    );
 }
 
 async fn server_surveys_tick(server: &TestServer) {

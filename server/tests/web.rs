@@ -24,8 +24,8 @@ use firstbad_server::repo::{CommitInfo, FileStat, RefInfo};
 use firstbad_server::state::App;
 use firstbad_server::suites::Suites;
 use firstbad_server::web::{
-    self, AttemptPage, ErrorPage, HelpPage, JobPage, JobsPage, LogPage, TreePage, TreesPage,
-    Window, WorkersPage,
+    self, AttemptPage, ErrorPage, HelpPage, JobPage, LogPage, TreePage, TreesPage, Window,
+    WorkersPage,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -231,25 +231,6 @@ fn a_running_job_loads_itself_again_and_a_long_range_is_zoomed() {
 }
 
 #[test]
-fn jobs_that_need_a_person_come_first() {
-    let unresolved = json!({"outcome": "unresolved", "why": "held"});
-    let jobs = vec![
-        job(44, "queued", Value::Null, vec![], 48),
-        job(43, "running", Value::Null, vec![], 4_800),
-        job(42, "done", culprit(), vec![], 48),
-        job(41, "done", unresolved, vec![], 48),
-    ];
-    let html = page("jobs", &JobsPage::new(jobs, None));
-    let place = |text: &str| html.find(text).unwrap();
-    assert!(place("Needs a person") < place("Going on") && place("Going on") < place("Answered"));
-    assert!(place("/jobs/41") < place("/jobs/43"));
-    let empty = page("jobs-empty", &JobsPage::new(vec![], None));
-    assert!(empty.contains("firstbad submit"));
-    let none = page("jobs-none", &JobsPage::new(vec![], Some("running".into())));
-    assert!(none.contains("No job is running."));
-}
-
-#[test]
 fn every_outcome_says_what_to_do_next() {
     let left = json!([{"rev": rev(3), "subject": HOSTILE}, {"rev": rev(4), "subject": "x"}]);
     let outcomes = [
@@ -444,7 +425,7 @@ async fn bad_addresses_say_what_to_do() {
         ("/jobs/abc", 404),
         ("/attempts/1e9", 404),
         ("/nowhere", 404),
-        (odd, 400),
+        (odd, 422),
     ] {
         let (status, _, body) = get(path).await;
         assert_eq!(status.as_u16(), want, "{path}");

@@ -98,6 +98,13 @@ fn reads(routes: Routes) -> Routes {
             Object::Job,
             reads::bisect_log,
         )
+        .get("/jobs/{id}/metric", Read, Object::Job, reads::metric)
+        .get(
+            "/jobs/{id}/metric/csv",
+            Read,
+            Object::Job,
+            reads::metric_csv,
+        )
         .get("/surveys", Read, Object::None, surveys::list)
         .get("/surveys/{id}", Read, Object::Survey, surveys::show)
         .get("/surveys/{id}/csv", Read, Object::Survey, surveys::csv)

@@ -11,6 +11,8 @@ use firstbad_api::amend::{Amend, Done, Retract};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Cancel, Created, HumanMark, Job, NewJob, NewMark, Range};
 use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd};
+use firstbad_api::list::JobList;
+use firstbad_api::metric::MetricOfJob;
 use firstbad_api::problem::{CONTENT_TYPE, Problem};
 use firstbad_api::survey::{BisectEdge, Matrix, MoreReleases, NewSurvey, Survey};
 use firstbad_api::tree::{History, NewConfigs, NewSeries, NewTree, Resolved, Tree};
@@ -87,14 +89,39 @@ const fn with(
 
 use Answer::{Body, Nothing};
 
+/// What the list of jobs is narrowed by.
+#[rustfmt::skip]
+static LISTED: [(&str, &str, bool, &str); 10] = [
+    ("q", "string", false, "Words that each begin a word of the job or of commits of its range, or a commit's id, at least five digits; `#7` is job 7."),
+    ("group", "string", false, "person (ended without an answer), now or answered."),
+    ("state", "string", false, "queued, running, done or cancelled."),
+    ("tree", "string", false, "Name of a tree."),
+    ("suite", "string", false, "Name of a suite."),
+    ("outcome", "string", false, "Name of an outcome, such as culprit."),
+    ("signal", "string", false, "failure, cases, crash or metric."),
+    ("mine", "string", false, "1: only those of who asks."),
+    ("limit", "integer", false, "At most so many, to 200; 50 unless said."),
+    ("cursor", "string", false, "What an answer called next."),
+];
+
+/// Which metric.
+static METRIC: [(&str, &str, bool, &str); 1] = [(
+    "name",
+    "string",
+    false,
+    "As the cases call it; left out: the one that the job looks at, else the first.",
+)];
+
 /// Every operation, in the order they are shown.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 48] = [
+pub static OPERATIONS: [Operation; 50] = [
     operation(("post", "/jobs"), "submitJob", "jobs", "Submit a job. With `Idempotency-Key` the same request again joins the first job (200).", Some(of::<NewJob>), Answer::Json(201, of::<Created>)),
     operation(("post", "/jobs/preview"), "previewJob", "jobs", "Say what a request means: its range and steps. Nothing is stored.", Some(of::<NewJob>), Answer::Json(200, of::<Range>)),
-    with(operation(("get", "/jobs"), "listJobs", "jobs", "List jobs, newest first.", None, Answer::Json(200, of::<Vec<Job>>)), &[("state", "string", false, "Only those that are queued, running, done or cancelled.")]),
+    with(operation(("get", "/jobs"), "listJobs", "jobs", "List jobs, newest first, with what there is of each group.", None, Answer::Json(200, of::<JobList>)), &LISTED),
     operation(("get", "/jobs/{id}"), "getJob", "jobs", "Read a job with its candidates, costs and outcome.", None, Answer::Json(200, of::<Job>)),
     operation(("get", "/jobs/{id}/report"), "getReport", "jobs", "The report as a text fit for a mail.", None, Body("text/plain")),
+    with(operation(("get", "/jobs/{id}/metric"), "getMetric", "jobs", "One metric of a job, run by run.", None, Answer::Json(200, of::<MetricOfJob>)), &METRIC),
+    with(operation(("get", "/jobs/{id}/metric/csv"), "getMetricCsv", "jobs", "The same as CSV, a line a run.", None, Body("text/csv")), &METRIC),
     operation(("get", "/jobs/{id}/bisect-log"), "getBisectLog", "jobs", "The steps as `git bisect replay` takes them.", None, Body("text/plain")),
     operation(("get", "/jobs/{id}/audit"), "getJobRecord", "jobs", "What was done with a job, and by whom, newest first.", None, Answer::Json(200, of::<Vec<Done>>)),
     operation(("post", "/jobs/{id}/amend"), "amendJob", "jobs", "Change how a job goes on (200), or go on from it as another job (201).", Some(of::<Amend>), Answer::Json(200, of::<Created>)),

@@ -7,6 +7,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::Job;
+use firstbad_api::list::{JobList, JobsQuery};
+use firstbad_api::metric::{MetricOfJob, MetricQuery};
 use firstbad_api::worker::Worker;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
@@ -16,18 +18,12 @@ use crate::error::AppError;
 use crate::state::App;
 use crate::{report, view};
 
-#[derive(Deserialize)]
-pub struct JobsQuery {
-    state: Option<String>,
-}
-
 pub async fn jobs(
     State(app): State<App>,
     who: Principal,
-    Query(q): Query<JobsQuery>,
-) -> Result<Json<Vec<Job>>, AppError> {
-    let jobs = view::jobs(&app, &who.sight(), q.state.as_deref()).await?;
-    Ok(Json(jobs))
+    Query(query): Query<JobsQuery>,
+) -> Result<Json<JobList>, AppError> {
+    Ok(Json(view::list(&app, &who, &query).await?))
 }
 
 pub async fn job(
@@ -44,6 +40,28 @@ pub async fn report(State(app): State<App>, Path(id): Path<i64>) -> Result<Respo
     let text = report::for_job(&app, id).await?;
     let text = text.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+pub async fn metric(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+    Query(query): Query<MetricQuery>,
+) -> Result<Json<MetricOfJob>, AppError> {
+    let metric = view::metric(&app, id, &query.name).await?;
+    metric
+        .map(Json)
+        .ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
+}
+
+/// The same for a spreadsheet.
+pub async fn metric_csv(
+    app: State<App>,
+    id: Path<i64>,
+    query: Query<MetricQuery>,
+) -> Result<Response, AppError> {
+    let Json(metric) = self::metric(app, id, query).await?;
+    let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
+    Ok((kind, view::metric_csv(&metric)).into_response())
 }
 
 /// What `git bisect replay` takes.

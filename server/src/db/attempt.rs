@@ -257,23 +257,42 @@ pub async fn newest_caps(
     .await
 }
 
-/// Whether a job has ready attempts and no live worker can take any of them, though some are there.
-pub async fn stranded(conn: &mut PgConnection, job: i64, ttl_ms: u64) -> sqlx::Result<bool> {
+/// What these attempts saw, as JSON, by number.
+pub async fn observations(
+    conn: &mut PgConnection,
+    ids: &[i64],
+) -> sqlx::Result<Vec<(i64, String)>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query =
+        "SELECT id, observation::text FROM attempt WHERE id = ANY($1) AND observation IS NOT NULL";
+    sqlx::query_as(query).bind(ids).fetch_all(conn).await
+}
+
+/// Which of these jobs have ready attempts while no live worker can take any of them, though some are
+/// there.
+pub async fn stranded(
+    conn: &mut PgConnection,
+    jobs: &[i64],
+    ttl_ms: u64,
+) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
         "WITH live AS (SELECT caps FROM worker
                         WHERE seen_at > now() - make_interval(secs => $2) AND drained_at IS NULL)
-         SELECT EXISTS (SELECT 1 FROM live) AND coalesce(bool_and(NOT EXISTS (
+         SELECT p.job_id FROM attempt a JOIN probe p ON p.attempt_id = a.id
+          WHERE a.state = 'ready' AND p.job_id = ANY($1) AND EXISTS (SELECT 1 FROM live)
+          GROUP BY p.job_id
+         HAVING bool_and(NOT EXISTS (
                     SELECT 1 FROM live w
                      WHERE w.caps -> 'kinds' ? a.kind::text
                        AND (a.needs_toolchain IS NULL OR w.caps ->> 'toolchain' = a.needs_toolchain)
                        AND (a.needs_toolset IS NULL OR w.caps ->> 'toolset' = a.needs_toolset)
-                       AND (a.needs_qemu IS NULL OR w.caps ->> 'qemu_version' = a.needs_qemu))), false)
-           FROM attempt a
-          WHERE a.state = 'ready' AND a.id IN (SELECT attempt_id FROM probe WHERE job_id = $1)",
+                       AND (a.needs_qemu IS NULL OR w.caps ->> 'qemu_version' = a.needs_qemu)))",
     )
-    .bind(job)
+    .bind(jobs)
     .bind(ttl_ms as f64 / 1000.0)
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await
 }
 

@@ -35,6 +35,8 @@ pub struct JobRow {
     pub retracted_at: Option<OffsetDateTime>,
     pub retracted_by: Option<String>,
     pub retracted_why: Option<String>,
+    /// The rows from which it was told where it stands.
+    pub progress_of: Option<String>,
     pub created_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
 }
@@ -45,7 +47,8 @@ macro_rules! job_query {
             "SELECT j.id, j.tree_id, t.name AS tree, j.state::text AS state, j.title, j.owner, j.request, j.range,
                     j.suite, j.config, j.toolchain, j.toolset, j.qemu_version, j.outcome,
                     j.request_digest, j.origin, j.origin_why, j.narrowed, j.weighed, j.difference,
-                    j.retracted_at, j.retracted_by, j.retracted_why, j.created_at, j.ended_at
+                    j.retracted_at, j.retracted_by, j.retracted_why, j.progress_of,
+                    j.created_at, j.ended_at
                FROM job j JOIN tree t ON t.id = j.tree_id ",
             $rest
         )
@@ -96,7 +99,10 @@ pub struct ProbeRow {
     pub seed: Option<i64>,
     pub stage: Option<String>,
     pub infra_what: Option<String>,
-    pub observation: Option<serde_json::Value>,
+    /// How often it was leased.
+    pub epoch: i32,
+    /// JSON of what a build saw.
+    pub built: Option<String>,
     /// What a second run of the same inputs differed in; empty: in nothing.
     pub differs: Option<String>,
     /// Builds that were asked for at once have the same number, from 1; that of tests means nothing.
@@ -171,7 +177,7 @@ pub(super) async fn insert_revisions(
         .execute(&mut *conn)
         .await?;
     }
-    Ok(())
+    super::list::note_words(conn, id).await
 }
 
 /// A job that goes on from another.
@@ -218,6 +224,7 @@ pub async fn split_off(conn: &mut PgConnection, job: i64, to: &Onward<'_>) -> sq
             .bind(id)
             .execute(&mut *conn)
             .await?;
+            super::list::note_words(conn, id).await?;
         }
     }
     for statement in [
@@ -405,24 +412,6 @@ pub async fn by_key(
         .await
 }
 
-/// Newest first, at most 200 of those that can be seen; only those in `state` when given.
-pub async fn list(
-    conn: &mut PgConnection,
-    sight: &Sight,
-    state: Option<&str>,
-) -> sqlx::Result<Vec<JobRow>> {
-    let (all, owner) = sight.args();
-    sqlx::query_as(job_query!(
-        "WHERE ($1::text IS NULL OR j.state::text = $1) AND (NOT j.private OR $2 OR j.owner = $3)
-         ORDER BY j.id DESC LIMIT 200"
-    ))
-    .bind(state)
-    .bind(all)
-    .bind(owner)
-    .fetch_all(conn)
-    .await
-}
-
 /// Ids of the jobs the planner looks at.
 pub async fn open(conn: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar("SELECT id FROM job WHERE state IN ('queued', 'running') ORDER BY id")
@@ -457,17 +446,21 @@ pub async fn landmarks(
 }
 
 pub async fn probes(conn: &mut PgConnection, job: i64) -> sqlx::Result<Vec<ProbeRow>> {
-    sqlx::query_as(
+    // Ranked before the wide rows are there, and put in order after that: sorting those costs most.
+    let mut rows: Vec<ProbeRow> = sqlx::query_as(
         "SELECT p.position, p.kind::text AS kind, p.run, p.attempt_id, p.reused, p.reason,
-                a.state::text AS state, a.seed, a.stage, a.infra_what, a.observation, r.differs,
-                p.mends, dense_rank() OVER (PARTITION BY p.kind ORDER BY p.created_at) AS round
-           FROM probe p JOIN attempt a ON a.id = p.attempt_id
-                LEFT JOIN repeat r ON r.attempt_id = a.id
-          WHERE p.job_id = $1 ORDER BY p.position, p.kind, p.run",
+                a.state::text AS state, a.seed, a.stage, a.infra_what, a.epoch, r.differs,
+                CASE WHEN p.kind = 'build' THEN a.observation::text END AS built, p.mends, p.round
+           FROM (SELECT *, dense_rank() OVER (PARTITION BY kind ORDER BY created_at) AS round
+                   FROM probe WHERE job_id = $1) AS p
+                JOIN attempt a ON a.id = p.attempt_id
+                LEFT JOIN repeat r ON r.attempt_id = a.id",
     )
     .bind(job)
     .fetch_all(conn)
-    .await
+    .await?;
+    rows.sort_by(|a, b| (a.position, &a.kind, a.run).cmp(&(b.position, &b.kind, b.run)));
+    Ok(rows)
 }
 
 /// Notes that a job asked for an attempt.

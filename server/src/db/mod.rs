@@ -8,6 +8,7 @@ pub mod audit;
 pub mod forecast;
 pub mod job;
 pub mod lease;
+pub mod list;
 pub mod live;
 pub mod mark;
 pub mod mend;

@@ -31,7 +31,7 @@ impl Picture {
         let unusable = tests
             .iter()
             .filter(|t| matches!(t.raw, Some(Raw::Unusable(_))));
-        let of = |test: &Test| match test.observation.as_ref() {
+        let of = |test: &Test| match test.observation.as_deref() {
             None if test.not_exact().is_some() => UNUSABLE_RUNS,
             Some(seen) if seen.boot == BootOutcome::Up => match seen.crashes.first() {
                 Some(crash) if self.comes_and_goes.contains(&crash.title) => NOISY_RUNS,
@@ -49,7 +49,7 @@ impl Picture {
         let sites = self.sites.values().chain(self.reverts.values());
         let mut titles = BTreeSet::new();
         for site in sites {
-            let runs = site.tests.iter().filter_map(|t| t.observation.as_ref());
+            let runs = site.tests.iter().filter_map(|t| t.observation.as_deref());
             let up: Vec<_> = runs.filter(|o| o.boot == BootOutcome::Up).collect();
             for crash in up.iter().flat_map(|o| &o.crashes) {
                 let has = |o: &&&TestObservation| o.crashes.iter().any(|c| c.title == crash.title);

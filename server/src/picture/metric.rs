@@ -29,7 +29,7 @@ impl Picture {
         let Signal::Metric { name, .. } = &self.job.request.signal else {
             return None;
         };
-        let run = test.observation.as_ref()?;
+        let run = test.observation.as_deref()?;
         if !run.crashes.is_empty() || busy(run).is_some() {
             return None;
         }

@@ -5,8 +5,10 @@
 
 mod again;
 mod metric;
+mod seen;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use firstbad_api::job::{Find, HumanMark, Signal, Word};
 use firstbad_api::observation::{BuildObservation, TestObservation};
@@ -35,7 +37,7 @@ pub const REVERTS: i32 = 1 << 30;
 pub struct Test {
     pub probe: ProbeRow,
     /// None too for an exact run that was not the same when it was run again.
-    pub observation: Option<TestObservation>,
+    pub observation: Option<Arc<TestObservation>>,
     pub raw: Option<Raw>,
 }
 
@@ -106,16 +108,40 @@ impl Picture {
         };
         let revisions = job::revisions(&mut *conn, id).await?;
         let probes = job::probes(&mut *conn, id).await?;
+        let seen = seen::of_runs(&mut *conn, &probes).await?;
         let marks = crate::db::mark::standing(&mut *conn, id).await?;
-        let mut picture = Picture::assemble(job, revisions, probes, marks)?;
+        let mut picture = Picture::assemble(job, revisions, (probes, &seen), marks)?;
         picture.mends = crate::db::mend::of_job(conn, id).await?;
         Ok(Some(picture))
+    }
+
+    /// Another text when the rows tell something else of where the job stands.
+    pub fn told_from(&self) -> String {
+        let sites = self.sites.values().chain(self.reverts.values());
+        let (mut builds, mut runs, mut seen) = (0, 0, 0);
+        for site in sites {
+            builds += usize::from(site.built.is_some());
+            runs += site.tests.len();
+            seen += site.tests.iter().filter(|t| t.raw.is_some()).count();
+        }
+        let marks: Vec<String> = self
+            .marks
+            .iter()
+            .map(|(position, said)| format!("{position}{}", said.mark.as_str()))
+            .collect();
+        format!(
+            "{} {} {builds} {runs} {seen} {} {}",
+            self.revisions.len(),
+            self.mends.len(),
+            self.job.weighed,
+            marks.join(" ")
+        )
     }
 
     fn assemble(
         job: JobRow,
         revisions: Vec<RevisionRow>,
-        probes: Vec<ProbeRow>,
+        (probes, seen): (Vec<ProbeRow>, &HashMap<i64, Arc<TestObservation>>),
         marks: Vec<(i32, HumanMark)>,
     ) -> anyhow::Result<Picture> {
         let revisions: BTreeMap<i32, RevisionRow> =
@@ -130,11 +156,11 @@ impl Picture {
             );
         }
         let mut sites: BTreeMap<i32, Site> = BTreeMap::new();
-        for probe in probes {
+        for mut probe in probes {
             let site = sites.entry(probe.position).or_default();
-            let value = probe.observation.clone().filter(|_| probe.state == "done");
+            let built = probe.built.take().filter(|_| probe.state == "done");
             if probe.kind == "build" {
-                site.built = value.map(serde_json::from_value).transpose()?;
+                site.built = built.as_deref().map(serde_json::from_str).transpose()?;
                 site.build = Some(probe);
             } else {
                 let mut test = Test {
@@ -144,7 +170,7 @@ impl Picture {
                 };
                 test.raw = test.not_exact();
                 if test.raw.is_none() {
-                    test.observation = value.map(serde_json::from_value).transpose()?;
+                    test.observation = seen.get(&test.probe.attempt_id).cloned();
                 }
                 site.tests.push(test);
             }
@@ -250,7 +276,7 @@ impl Picture {
             .iter()
             .filter_map(|p| self.sites.get(p))
             .flat_map(|s| &s.tests);
-        let reference = Reference::learn(observed.filter_map(|t| t.observation.as_ref()));
+        let reference = Reference::learn(observed.filter_map(|t| t.observation.as_deref()));
         let levels = &self.levels;
         let sites = self
             .sites

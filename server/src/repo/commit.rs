@@ -95,8 +95,18 @@ impl Repos {
         .await
     }
 
-    /// Facts about a commit, given by its full id.
-    pub async fn commit(&self, name: &str, rev: &str) -> Result<CommitInfo, RepoError> {
+    /// The first line of a commit, given by its full id.
+    pub async fn subject(&self, name: &str, rev: &str) -> Result<String, RepoError> {
+        let id = full_id(rev)?.to_owned();
+        read(self.mirror(name)?, move |repo| {
+            let commit = repo.find_commit(git2::Oid::from_str(&id)?)?;
+            let subject = commit.summary_bytes().unwrap_or_default();
+            Ok(String::from_utf8_lossy(subject).into_owned())
+        })
+        .await
+    }
+
+    pub(super) async fn read_commit(&self, name: &str, rev: &str) -> Result<CommitInfo, RepoError> {
         let path = self.mirror(name)?;
         let text = show(&path, rev, "%P%x00%ct%x00%ce%x00%an <%ae>%x00%s%x00%b").await?;
         let mut fields = text.splitn(6, '\0').map(str::to_owned);

@@ -59,6 +59,7 @@ impl Repos {
             self.clone_new(name, url, protocols).await?;
         }
         write_graph(&path).await;
+        self.forget(name);
         Ok(())
     }
 
@@ -66,6 +67,7 @@ impl Repos {
     pub async fn remove(&self, name: &str) -> Result<(), RepoError> {
         let _one = self.fetch_lock(name).await;
         let path = self.mirror(name)?;
+        self.forget(name);
         // Out of sight first: a half-deleted mirror must not be read as a tree.
         let grave = self.scratch(name, "gone");
         tokio::fs::rename(&path, &grave)

@@ -10,6 +10,7 @@ mod configs;
 mod fetch;
 mod git;
 mod kconfig;
+mod memo;
 mod patches;
 mod range;
 mod read;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use commit::{CommitInfo, FileStat};
+pub use memo::Names;
 pub use range::RangeCommit;
 pub use refs::{RefInfo, Release};
 pub use releases::Described;
@@ -61,6 +63,7 @@ pub struct Repos {
     dir: PathBuf,
     /// One fetch per tree at a time.
     fetching: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+    memo: Arc<Mutex<memo::Memo>>,
 }
 
 impl Repos {
@@ -69,6 +72,7 @@ impl Repos {
         Self {
             dir: dir.into(),
             fetching: Arc::default(),
+            memo: Arc::default(),
         }
     }
 

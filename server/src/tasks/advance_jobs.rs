@@ -9,6 +9,7 @@ use firstbad_api::job::{Check, Outcome};
 use firstbad_api::lease::RunMode;
 use firstbad_bisect::search::{Decision, Probe, Purpose};
 use firstbad_bisect::{Found, Node, Plan};
+use sqlx::PgConnection;
 
 use crate::answer;
 use crate::db;
@@ -21,6 +22,7 @@ use crate::tasks::revert::{Revert, Wanted};
 use crate::tasks::walk;
 use crate::tasks::weigh::Weighing;
 use crate::two_point;
+use crate::view;
 use crate::walk::Step;
 
 /// Runs of one revision, at most, to be surer of a range.
@@ -92,6 +94,7 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
             return Ok(Passed::Quiet);
         };
         db::job::start(&mut tx, id, &caps.0).await?;
+        picture.job.state = "running".to_owned();
         picture.job.toolchain = Some(caps.0.toolchain);
         picture.job.toolset = Some(caps.0.toolset);
         picture.job.qemu_version = Some(caps.0.qemu_version);
@@ -119,6 +122,7 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         return Ok(Passed::Wants(wanted));
     }
     let mut moved = pass.queue.enqueued > 0;
+    note_progress(&mut tx, &picture).await?;
     // An answer waits for the second runs of its evidence: it does not rest on one that differs.
     let checked = !db::repeat::of_job(&mut tx, id)
         .await?
@@ -136,6 +140,18 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         true => Passed::Moved,
         false => Passed::Quiet,
     })
+}
+
+/// Keeps where the job stands for the list of jobs, once its rows tell something new.
+async fn note_progress(conn: &mut PgConnection, picture: &Picture) -> anyhow::Result<()> {
+    let of = picture.told_from();
+    if picture.job.progress_of.as_ref() == Some(&of) {
+        return Ok(());
+    }
+    let times = db::job::stage_ms(conn, picture.job.id).await?;
+    let progress = view::progress(picture, &times);
+    db::list::progress(conn, picture.job.id, &progress, &of).await?;
+    Ok(())
 }
 
 /// One planning pass over one job.

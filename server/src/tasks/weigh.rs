@@ -127,7 +127,7 @@ fn traced(picture: &Picture) -> Vec<String> {
     let sites = ends.iter().filter_map(|p| picture.site(*p));
     let mut runs = sites
         .flat_map(|s| &s.tests)
-        .filter_map(|t| t.observation.as_ref());
+        .filter_map(|t| t.observation.as_deref());
     let crashed = runs.find(|o| !o.crashes.is_empty());
     crashed.map_or(Vec::new(), |run| judge::traced(run, TRACED))
 }

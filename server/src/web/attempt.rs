@@ -174,13 +174,6 @@ pub(super) async fn show(
     Query(from): Query<FromJob>,
 ) -> Page {
     let attempt = load(&app, &text).await?;
-    let commit = crate::view::commit(&app, &attempt.tree, &attempt.rev).await;
-    let subject = match commit {
-        Ok(commit) => commit.map(|c| c.subject),
-        Err(error) => {
-            tracing::warn!(attempt = attempt.id, %error, "commit not readable");
-            None
-        }
-    };
+    let subject = crate::view::subject(&app, &attempt.tree, &attempt.rev).await;
     page(&AttemptPage::new(&attempt, subject, from.job))
 }

@@ -113,10 +113,10 @@ pub fn panels(job: &Job, landmarks: &[Landmark]) -> Vec<Panel> {
 }
 
 /// The share of the range already excluded, in bits, as 0 to 100: what a bar shows.
-pub fn progress(job: &Job) -> u32 {
+pub fn progress(revisions: usize, left: usize) -> u32 {
     let bits = |n: usize| (n.max(1) as f64).log2();
-    match bits(job.range.revisions) {
-        total if total > 0.0 => (100.0 * (1.0 - bits(job.left) / total))
+    match bits(revisions) {
+        total if total > 0.0 => (100.0 * (1.0 - bits(left) / total))
             .clamp(0.0, 100.0)
             .round() as u32,
         _ => 100,
@@ -389,7 +389,7 @@ mod tests {
         let mut job = job("regression", &[]);
         for (left, shown) in [(100, 0), (10, 50), (1, 100), (0, 100)] {
             job.left = left;
-            assert_eq!(progress(&job), shown);
+            assert_eq!(progress(job.range.revisions, job.left), shown);
         }
     }
 

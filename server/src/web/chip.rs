@@ -6,6 +6,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Candidate, CandidateTest, Check, Find, Job, Outcome};
+use firstbad_api::list::Listed;
 use firstbad_api::observation::CaseStatus;
 use firstbad_api::survey::{Edge, Survey};
 
@@ -101,18 +102,28 @@ impl Chip {
 
     /// Where a job stands, or how it ended.
     pub fn job(job: &Job) -> Chip {
-        match (&job.outcome, job.state.as_str()) {
-            (Some(Outcome::Culprit { .. }), _) => chip("good", "✔", "culprit found"),
-            (Some(Outcome::Range { .. }), _) => chip("weak", "≈", "range left"),
-            (Some(Outcome::Differs { .. }), _) => chip("good", "✔", "the ends differ"),
-            (Some(Outcome::Surveyed { .. }), _) => chip("good", "✔", "surveyed"),
-            (Some(Outcome::NotReproduced { .. }), _) => chip("skip", "∅", "not reproduced"),
-            (Some(Outcome::NoGoodEnd { .. }), _) => chip("skip", "∅", "no good release"),
-            (Some(Outcome::Unresolved { .. }), _) => chip("warn", "!", "unresolved"),
-            (Some(Outcome::Cancelled), _) | (_, "cancelled") => chip("none", "◼", "cancelled"),
+        Chip::ended(job.outcome.as_ref().map(Outcome::name), &job.state)
+    }
+
+    /// The same of a job in the list.
+    pub fn listed(job: &Listed) -> Chip {
+        Chip::ended(job.outcome.as_deref(), &job.state)
+    }
+
+    /// By the name of the outcome, if there is one, and the state.
+    pub fn ended(outcome: Option<&str>, state: &str) -> Chip {
+        match (outcome, state) {
+            (Some("culprit"), _) => chip("good", "✔", "culprit found"),
+            (Some("range"), _) => chip("weak", "≈", "range left"),
+            (Some("differs"), _) => chip("good", "✔", "the ends differ"),
+            (Some("surveyed"), _) => chip("good", "✔", "surveyed"),
+            (Some("not-reproduced"), _) => chip("skip", "∅", "not reproduced"),
+            (Some("no-good-end"), _) => chip("skip", "∅", "no good release"),
+            (Some("unresolved"), _) => chip("warn", "!", "unresolved"),
+            (_, "cancelled") => chip("none", "◼", "cancelled"),
             (None, "queued") => Chip::queued(),
             (None, "running") => chip("run", PLAY, "running"),
-            (None, _) => chip("none", "·", "ended"),
+            _ => chip("none", "·", "ended"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The list of jobs and the page of one job.
+//! The page of one job.
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -22,75 +22,14 @@ use crate::error::AppError;
 use crate::repo::CommitInfo;
 use crate::state::App;
 
-/// States the list can be filtered by, with the words shown.
-const STATES: [(&str, &str); 4] = [
-    ("running", "Running"),
-    ("queued", "Queued"),
-    ("done", "Ended"),
-    ("cancelled", "Cancelled"),
-];
-
 /// With more runs at a revision only their glyphs are shown.
 const RUNS_IN_FULL: usize = 4;
 
-/// References looked through for names of revisions.
-const REFS_READ: usize = 2_000;
+/// Glyphs of runs on a page unless all are asked for: of all revisions together, and of one.
+const RUNS_SHOWN: usize = 1_500;
+const RUNS_OF_ONE: usize = 60;
 /// Untested survivors listed on a job page.
 const SURVIVORS_SHOWN: usize = 200;
-
-/// A heading with its jobs.
-pub struct Group {
-    pub title: &'static str,
-    pub jobs: Vec<Job>,
-}
-
-/// `jobs.html`.
-#[derive(Template)]
-#[template(path = "jobs.html")]
-pub struct JobsPage {
-    filter: Option<String>,
-    groups: Vec<Group>,
-    busy: bool,
-}
-
-impl JobsPage {
-    /// Groups the jobs: what needs a person first, then what is going on, then the rest.
-    pub fn new(jobs: Vec<Job>, filter: Option<String>) -> JobsPage {
-        let busy = jobs.iter().any(is_busy);
-        let (mut person, mut now, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            match &job.outcome {
-                Some(
-                    Outcome::Range { .. }
-                    | Outcome::Unresolved { .. }
-                    | Outcome::NoGoodEnd { .. }
-                    | Outcome::NotReproduced { .. },
-                ) => person.push(job),
-                _ if is_busy(&job) => now.push(job),
-                _ => ended.push(job),
-            }
-        }
-        let groups = [
-            ("Needs a person", person),
-            ("Going on", now),
-            ("Answered", ended),
-        ];
-        let groups = groups.into_iter().filter(|(_, jobs)| !jobs.is_empty());
-        JobsPage {
-            filter,
-            groups: groups.map(|(title, jobs)| Group { title, jobs }).collect(),
-            busy,
-        }
-    }
-
-    fn states(&self) -> &'static [(&'static str, &'static str)] {
-        &STATES
-    }
-
-    fn is_current(&self, state: &str) -> bool {
-        self.filter.as_deref() == Some(state)
-    }
-}
 
 fn is_busy(job: &Job) -> bool {
     matches!(job.state.as_str(), "queued" | "running")
@@ -125,6 +64,8 @@ pub struct JobPage<'a> {
     /// Survivors nobody looked at yet.
     untested: Vec<&'a Candidate>,
     untested_more: usize,
+    /// Runs of one revision that are shown.
+    runs_shown: usize,
     stages: Vec<StageTime>,
     command: String,
     /// What people and the server did with it.
@@ -155,6 +96,7 @@ impl<'a> JobPage<'a> {
             busy: is_busy(job),
             panels: chart::panels(job, landmarks),
             strip: strip(job),
+            runs_shown: (RUNS_SHOWN / tested.len().max(1)).clamp(RUNS_IN_FULL, RUNS_OF_ONE),
             tested,
             untested,
             untested_more,
@@ -163,6 +105,21 @@ impl<'a> JobPage<'a> {
             record,
             tails: Vec::new(),
         }
+    }
+
+    /// Every run is shown, however many there are.
+    pub fn with_all_runs(mut self) -> JobPage<'a> {
+        self.runs_shown = usize::MAX;
+        self
+    }
+
+    fn shown(&self) -> usize {
+        self.runs_shown
+    }
+
+    /// Runs of a revision that are not shown.
+    fn more_runs(&self, tests: usize) -> usize {
+        tests.saturating_sub(self.runs_shown)
     }
 
     fn find(&self) -> Find {
@@ -384,32 +341,6 @@ fn stages(job: &Job) -> Vec<StageTime> {
     stages.into_iter().map(row).collect()
 }
 
-/// Query of the list.
-#[derive(Debug, Deserialize)]
-pub(super) struct ListQuery {
-    state: Option<String>,
-}
-
-/// `GET /`.
-pub(super) async fn list(
-    State(app): State<App>,
-    who: Principal,
-    Query(query): Query<ListQuery>,
-) -> Page {
-    let state = query.state.filter(|s| !s.is_empty());
-    if let Some(state) = &state
-        && !STATES.iter().any(|(known, _)| known == state)
-    {
-        let detail = format!("There is no job state “{state}”.");
-        return Err(PageError::query(
-            detail,
-            "Use one of running, queued, done or cancelled.",
-        ));
-    }
-    let jobs = crate::view::jobs(&app, &who.sight(), state.as_deref()).await?;
-    page(&JobsPage::new(jobs, state))
-}
-
 fn absent(number: i64) -> PageError {
     PageError::missing(
         &format!("Job {number}"),
@@ -432,31 +363,40 @@ async fn culprit(app: &App, job: &Job) -> Option<CommitInfo> {
 
 /// Merges of the range, and tags and branches in it as far as they can be read.
 async fn landmarks(app: &App, job: &Job) -> Result<Vec<Landmark>, PageError> {
-    let refs = match crate::view::refs(app, &job.request.tree, REFS_READ).await {
-        Ok(refs) => refs,
-        Err(error) => {
-            tracing::warn!(job = job.id, %error, "references not readable");
-            Vec::new()
-        }
-    };
-    let named = refs.into_iter().map(|r| (r.rev, r.name)).collect();
-    let found = crate::view::landmarks(app, job.id, &named).await?;
+    let found = crate::view::landmarks(app, job.id, &job.request.tree).await?;
     let mark = |(position, tag)| Landmark { position, tag };
     Ok(found.into_iter().map(mark).collect())
 }
 
+/// Query of the page of a job.
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    /// `all`: every run of every revision.
+    #[serde(default)]
+    runs: String,
+}
+
 /// `GET /jobs/{id}`.
-pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Path<String>) -> Page {
+pub(super) async fn show(
+    State(app): State<App>,
+    who: Principal,
+    Path(text): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Page {
     let number = id(&text, "Job")?;
     let job = crate::view::job(&app, &who.sight(), number).await?;
     let job = job.ok_or_else(|| absent(number))?;
     let commit = culprit(&app, &job).await;
     let landmarks = landmarks(&app, &job).await?;
     let record = record::of_job(&app, number).await.map_err(AppError::from)?;
-    page(&JobPage {
+    let told = JobPage {
         tails: tail::of(&app, number).await?,
         ..JobPage::new(&job, commit, &landmarks, record)
-    })
+    };
+    match shown.runs.as_str() {
+        "all" => page(&told.with_all_runs()),
+        _ => page(&told),
+    }
 }
 
 /// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.

@@ -16,9 +16,11 @@ mod culprit;
 mod error;
 mod format;
 mod job;
+mod jobs;
 mod live;
 mod log;
 mod login;
+mod metric;
 mod new;
 mod place;
 mod record;
@@ -45,7 +47,8 @@ pub use attempt::AttemptPage;
 pub use chart::Landmark;
 pub(crate) use error::PageError;
 pub use error::{ErrorPage, not_found};
-pub use job::{JobPage, JobsPage};
+pub use job::JobPage;
+pub use jobs::JobsPage;
 pub(crate) use live::followed;
 pub use log::{LogPage, Window};
 pub(crate) use login::sign_in_at;
@@ -63,12 +66,13 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// All pages. It sets no fallback ([`not_found`] is one).
 pub fn routes(app: &App) -> Routes {
     let pages = Routes::new(app, Surface::Page, "")
-        .get("/", Read, Object::None, job::list)
-        .get("/jobs", Read, Object::None, job::list)
+        .get("/", Read, Object::None, jobs::list)
+        .get("/jobs", Read, Object::None, jobs::list)
         .get("/jobs/new", Read, Object::None, new::show)
         .get("/jobs/{id}", Read, Object::Job, job::show)
         .get("/jobs/{id}/tail", Read, Object::Job, tail::show)
         .get("/jobs/{id}/culprit", Read, Object::Job, culprit::show)
+        .get("/jobs/{id}/metric", Read, Object::Job, metric::show)
         .get("/jobs/{id}/report", Read, Object::Job, job::report)
         .get("/jobs/{id}/bisect-log", Read, Object::Job, job::bisect_log)
         .get("/attempts/{id}", Read, Object::Attempt, attempt::show)

@@ -15,6 +15,8 @@ const ROW: f64 = 24.0;
 const AXIS: f64 = 30.0;
 /// More rows are left to the table.
 const ROWS: usize = 40;
+/// More runs of a revision are left to the table.
+const RUNS: usize = 200;
 
 pub struct Run {
     pub x: String,
@@ -30,6 +32,8 @@ pub struct Row {
     pub runs: Vec<Run>,
     /// Of the mean, if there is more than one run; with its ends up and down.
     pub mean: Option<(String, String, String)>,
+    /// Both ends of the interval of the mean.
+    pub interval: Option<(String, String)>,
 }
 
 /// A number on the axis.
@@ -41,6 +45,8 @@ pub struct Line {
 
 pub struct Strip {
     pub name: String,
+    /// The job whose runs these are.
+    pub job: i64,
     pub width: f64,
     pub height: f64,
     pub top: f64,
@@ -55,6 +61,17 @@ pub struct Strip {
     pub lines: Vec<Line>,
     /// Revisions that are not drawn.
     pub more: usize,
+}
+
+/// A revision to be drawn.
+pub struct Revision<'a> {
+    pub rev: &'a str,
+    pub verdict: &'a str,
+    pub mean: Option<f64>,
+    /// Of the mean.
+    pub interval: Option<(f64, f64)>,
+    /// Value, attempt, seed.
+    pub runs: Vec<(f64, i64, i64)>,
 }
 
 /// The strip of a job that looks at a number; `None` while there are no numbers.
@@ -74,65 +91,91 @@ pub fn strip(job: &Job) -> Option<Strip> {
         .find(|c| job.range.good.contains(&c.rev))?
         .metric;
     let middle = threshold.or_else(|| Some(good?.midpoint(bad?)));
+    let (old, new) = match job.request.find {
+        Find::Regression => ("good end", "bad end"),
+        Find::Fix => ("old end", "new end"),
+    };
+    let lines = [
+        (good, old, "good"),
+        (bad, new, "bad"),
+        (middle, "threshold", "middle"),
+    ];
+    let lines = lines
+        .into_iter()
+        .filter_map(|(v, what, class)| Some((v?, what, class)));
+    let rows = rows.into_iter().map(|c| Revision {
+        rev: &c.rev,
+        verdict: &c.verdict,
+        mean: c.metric,
+        interval: None,
+        runs: c
+            .tests
+            .iter()
+            .filter_map(|t| Some((t.value?, t.attempt, t.seed)))
+            .collect(),
+    });
+    draw(name, job.id, rows.collect(), lines.collect())
+}
+
+/// The strip of some revisions, oldest first, with numbers on its axis; `None` without numbers.
+pub fn draw(
+    name: &str,
+    job: i64,
+    mut rows: Vec<Revision<'_>>,
+    lines: Vec<(f64, &str, &'static str)>,
+) -> Option<Strip> {
     let more = rows.len().saturating_sub(ROWS);
     // The ends stay.
     if more > 0 {
         rows.drain(ROWS / 2..ROWS / 2 + more);
     }
-    let values = rows.iter().flat_map(|c| &c.tests).filter_map(|t| t.value);
-    let all: Vec<f64> = values.chain(middle).collect();
-    let least = all.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let values = rows.iter().flat_map(|r| &r.runs).map(|run| run.0);
+    let all: Vec<f64> = values.chain(lines.iter().map(|l| l.0)).collect();
+    let least = all.iter().copied().reduce(f64::min)?;
+    let most = all.iter().copied().reduce(f64::max)?;
     let pad = ((most - least) * 0.05).max(most.abs() * 1e-4).max(1e-9);
     let (least, most) = (least - pad, most + pad);
     let x = |v: f64| {
+        let v = v.clamp(least, most);
         format!(
             "{:.1}",
             LEFT + (v - least) / (most - least) * (WIDTH - LEFT - RIGHT)
         )
     };
     let axis_y = TOP + ROW * rows.len() as f64;
-    let row = |(n, c): (usize, &&Candidate)| {
+    let row = |(n, r): (usize, &Revision)| {
         let y = TOP + ROW * (n as f64 + 0.5);
-        let run = |value: f64, attempt: i64, seed: i64| Run {
-            x: x(value),
-            attempt,
-            title: format!("{} with seed {seed}", format::value(value)),
+        let run = |(value, attempt, seed): &(f64, i64, i64)| Run {
+            x: x(*value),
+            attempt: *attempt,
+            title: format!("{} with seed {seed}", format::value(*value)),
         };
-        let told = c.tests.iter();
-        let runs: Vec<Run> = told
-            .filter_map(|t| Some(run(t.value?, t.attempt, t.seed)))
-            .collect();
+        let drawn = r.runs.iter().take(RUNS);
         Row {
             y: format!("{y:.1}"),
             text_y: format!("{:.1}", y + 4.5),
-            name: short(&c.rev).to_owned(),
-            class: match c.verdict.as_str() {
+            name: short(r.rev).to_owned(),
+            class: match r.verdict {
                 "bad" => "bad",
                 "good" => "good",
                 _ => "skip",
             },
-            mean: c.metric.filter(|_| runs.len() > 1).map(|mean| {
+            mean: r.mean.filter(|_| r.runs.len() > 1).map(|mean| {
                 let ends = (y - ROW * 0.4, y + ROW * 0.4);
                 (x(mean), format!("{:.1}", ends.0), format!("{:.1}", ends.1))
             }),
-            runs,
+            interval: r.interval.map(|(low, high)| (x(low), x(high))),
+            runs: drawn.map(run).collect(),
         }
     };
-    let (old, new) = match job.request.find {
-        Find::Regression => ("good end", "bad end"),
-        Find::Fix => ("old end", "new end"),
-    };
-    let line = |v: Option<f64>, what: &str, class| {
-        let v = v?;
-        Some(Line {
-            x: x(v),
-            label: format!("{what} {}", format::value(v)),
-            class,
-        })
+    let line = |(v, what, class): (f64, &str, &'static str)| Line {
+        x: x(v),
+        label: format!("{what} {}", format::value(v)),
+        class,
     };
     Some(Strip {
-        name: name.clone(),
+        name: name.to_owned(),
+        job,
         width: WIDTH,
         height: axis_y + AXIS,
         top: TOP,
@@ -142,15 +185,8 @@ pub fn strip(job: &Job) -> Option<Strip> {
         most: format::value(most),
         from_x: LEFT,
         to_x: WIDTH - RIGHT,
-        lines: [
-            line(good, old, "good"),
-            line(bad, new, "bad"),
-            line(middle, "threshold", "middle"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
         rows: rows.iter().enumerate().map(row).collect(),
+        lines: lines.into_iter().map(line).collect(),
         more,
     })
 }

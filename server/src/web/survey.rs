@@ -80,6 +80,12 @@ impl SurveyPage {
         column.map_or("", |c| short(&c.release))
     }
 
+    /// Where a column is on the page of a metric.
+    fn place(&self, column: usize) -> String {
+        let column = self.matrix.columns.get(column);
+        column.map_or_else(String::new, |c| format!("#r-{}", format::short(&c.rev)))
+    }
+
     /// Whether a column's kernel comes from another compiler than the one before.
     fn other_compiler(&self, column: usize) -> bool {
         let of = |n: usize| self.matrix.columns.get(n)?.compiler.as_ref();
