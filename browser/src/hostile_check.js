@@ -13,7 +13,7 @@ const ATTRIBUTES = new Set(`class id href title name value type method action fo
   maxlength minlength min max step rows cols placeholder autocomplete autocapitalize spellcheck
   inputmode pattern enctype accept multiple defer hidden http-equiv media color viewBox width height x
   y x1 x2 y1 y2 cx cy r rx d points transform preserveAspectRatio text-anchor dx dy fill stroke
-  xmlns`.split(/\s+/));
+  xmlns size`.split(/\s+/));
 const LINK = /^([/?#][^/\\]|[/?]$|[?#])/;
 
 if (document.contentType === "text/html") {

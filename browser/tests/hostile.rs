@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 use common::browser::{PASSWORD, account};
 use common::{FakeWorker, Seen, TestServer, git, request};
 use firstbad_api::lease::Work;
-use firstbad_api::observation::{BuildObservation, CaseResult, Crash, CrashKind, Finish};
+use firstbad_api::observation::{
+    BuildObservation, CaseResult, CaseStatus, Crash, CrashKind, Finish, Subtest,
+};
 use firstbad_server::tasks::advance_jobs;
 use futures_util::{StreamExt, stream};
 use reqwest::StatusCode;

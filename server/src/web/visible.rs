@@ -30,11 +30,23 @@ fn joins(c: char) -> bool {
 
 /// A page with signs for what cannot be seen.
 pub fn page(html: String) -> String {
-    if html.chars().all(|c| sign(c) == c && !joins(c)) {
-        return html;
+    let mut out = String::with_capacity(html.len());
+    for line in html.split_inclusive('\n') {
+        match line.is_ascii()
+            && !line
+                .bytes()
+                .any(|b| b.is_ascii_control() && sign(b.into()) != char::from(b))
+        {
+            true => out.push_str(line),
+            false => shown(line, &mut out),
+        }
     }
+    out
+}
+
+fn shown(line: &str, out: &mut String) {
     let (mut joined, mut before) = (0, ' ');
-    let shown = |c: char| {
+    for c in line.chars() {
         if joins(c) {
             joined += 1;
         } else if before != ZERO_WIDTH_JOINER {
@@ -44,9 +56,8 @@ pub fn page(html: String) -> String {
             true => '\u{fffd}',
             false => sign(c),
         };
-        before
-    };
-    html.chars().map(shown).collect()
+        out.push(before);
+    }
 }
 
 #[cfg(test)]
