@@ -49,7 +49,10 @@ fn told(detail: &Value) -> String {
         let text: String = text.chars().take(VALUE).collect();
         (!text.is_empty()).then(|| format!("{}: {text}", name.replace('_', " ")))
     });
-    each.collect::<Vec<_>>().join("; ")
+    // The order of a value's fields is nothing that can be relied on.
+    let mut each: Vec<String> = each.collect();
+    each.sort();
+    each.join("; ")
 }
 
 /// The record of a job, newest first.
