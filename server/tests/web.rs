@@ -465,10 +465,9 @@ async fn crawl(server: &TestServer, from: &str) -> BTreeMap<String, String> {
         let answer = server.http.get(format!("{}{path}", server.url));
         let answer = answer.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        assert!(
-            answer.headers().contains_key("content-security-policy"),
-            "{path}"
-        );
+        // What is for programs is no page.
+        let policy = answer.headers().contains_key("content-security-policy");
+        assert!(policy || path.starts_with("/api/v1/"), "{path}");
         let html = answer.text().await.unwrap();
         for link in html.split("href=\"").skip(1) {
             let link = link.split('"').next().unwrap().split('#').next().unwrap();
