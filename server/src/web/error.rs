@@ -1,7 +1,7 @@
 //! The page shown when there is nothing else to show: what went wrong and what to do next.
 
 use askama::Template;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::visible;
@@ -95,6 +95,14 @@ impl IntoResponse for PageError {
 pub(crate) fn page_as(status: u16, template: &impl Template) -> Page {
     let mut response = page(template)?;
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    Ok(response)
+}
+
+/// Renders a page that tells a secret: nobody keeps it.
+pub(crate) fn secret_page(template: &impl Template) -> Page {
+    let mut response = page(template)?;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

@@ -3,12 +3,11 @@
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect};
 use firstbad_api::user::{NewToken, Role, Token, TokenRole, default_days};
 use serde::Deserialize;
 
-use super::error::{Page, page, page_as};
+use super::error::{Page, page, page_as, secret_page};
 use super::format;
 use crate::access::Principal;
 use crate::api::tokens;
@@ -89,10 +88,7 @@ pub(super) async fn make(
         Ok(made) => {
             let mut shown = TokensPage::of(&app, &who, Written::default()).await?;
             shown.made = Some(made.token);
-            let mut answer = page(&shown)?;
-            let headers = answer.headers_mut();
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            Ok(answer)
+            secret_page(&shown)
         }
         Err(error @ AppError::Problem(_)) => {
             let problem = error.into_problem();

@@ -3,13 +3,12 @@
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect};
 use firstbad_api::webhook::{Delivery, EVENTS, NewWebhook, Webhook};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::error::{Page, page, page_as};
+use super::error::{Page, page, page_as, secret_page};
 use super::format;
 use crate::access::Principal;
 use crate::api::webhooks;
@@ -74,10 +73,7 @@ pub(super) async fn make(
         Ok(made) => {
             let mut shown = WebhooksPage::of(&app, &who, Written::default()).await?;
             shown.made = Some(made.secret);
-            let mut answer = page(&shown)?;
-            let headers = answer.headers_mut();
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            Ok(answer)
+            secret_page(&shown)
         }
         Err(error @ AppError::Problem(_)) => {
             let problem = error.into_problem();
