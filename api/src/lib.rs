@@ -19,6 +19,7 @@ pub mod metric;
 pub mod observation;
 pub mod problem;
 pub mod qemu;
+pub mod report;
 pub mod suite;
 pub mod survey;
 pub mod tree;

@@ -113,6 +113,16 @@ pub const PATTERN_BYTES: usize = 1000;
 pub const PATTERN_MEMORY: usize = 1 << 20;
 /// Time to compile a user's C source, wall seconds.
 pub const COMPILE_DEADLINE_S: u64 = 120;
+/// People and lists that a copy of a report goes to.
+pub const REPORT_COPIES: usize = 60;
+/// Files of a commit of which it is asked who looks after them.
+pub const REPORT_FILES: usize = 200;
+/// A MAINTAINERS file that is read, bytes.
+pub const MAINTAINERS_BYTES: usize = 4 << 20;
+/// A kernel's Makefile that is read, bytes.
+pub const MAKEFILE_BYTES: usize = 1 << 20;
+/// A `mailto:` link, bytes: browsers and mail programs cut longer ones.
+pub const MAILTO_BYTES: usize = 7_500;
 /// Infrastructure failures of one attempt before it is held.
 pub const INFRA_RETRIES: i32 = 3;
 /// Lost leases of one attempt before it is held.

@@ -22,6 +22,7 @@ pub mod judge;
 pub mod kconfig;
 pub mod ladder;
 pub mod luck;
+pub mod maintainers;
 pub mod matrix;
 pub mod outgoing;
 pub mod pg;

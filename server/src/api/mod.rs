@@ -92,6 +92,8 @@ fn reads(routes: Routes) -> Routes {
         .get("/jobs/{id}", Read, Object::Job, reads::job)
         .get("/jobs/{id}/audit", Read, Object::Job, amend::of_job)
         .get("/jobs/{id}/report", Read, Object::Job, reads::report)
+        .get("/jobs/{id}/report.eml", Read, Object::Job, reads::eml)
+        .get("/jobs/{id}/mail", Read, Object::Job, reads::mail)
         .get(
             "/jobs/{id}/bisect-log",
             Read,

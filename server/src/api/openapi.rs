@@ -14,6 +14,7 @@ use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Renew, Renewed, St
 use firstbad_api::list::JobList;
 use firstbad_api::metric::MetricOfJob;
 use firstbad_api::problem::{CONTENT_TYPE, Problem};
+use firstbad_api::report::Mail;
 use firstbad_api::survey::{BisectEdge, Matrix, MoreReleases, NewSurvey, Survey};
 use firstbad_api::tree::{History, NewConfigs, NewSeries, NewTree, Resolved, Tree};
 use firstbad_api::user::{MadeToken, NewToken, NewUser, Token, User, UserChange};
@@ -114,12 +115,14 @@ static METRIC: [(&str, &str, bool, &str); 1] = [(
 
 /// Every operation, in the order they are shown.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 50] = [
+pub static OPERATIONS: [Operation; 52] = [
     operation(("post", "/jobs"), "submitJob", "jobs", "Submit a job. With `Idempotency-Key` the same request again joins the first job (200).", Some(of::<NewJob>), Answer::Json(201, of::<Created>)),
     operation(("post", "/jobs/preview"), "previewJob", "jobs", "Say what a request means: its range and steps. Nothing is stored.", Some(of::<NewJob>), Answer::Json(200, of::<Range>)),
     with(operation(("get", "/jobs"), "listJobs", "jobs", "List jobs, newest first, with what there is of each group.", None, Answer::Json(200, of::<JobList>)), &LISTED),
     operation(("get", "/jobs/{id}"), "getJob", "jobs", "Read a job with its candidates, costs and outcome.", None, Answer::Json(200, of::<Job>)),
-    operation(("get", "/jobs/{id}/report"), "getReport", "jobs", "The report as a text fit for a mail.", None, Body("text/plain")),
+    with(operation(("get", "/jobs/{id}/report"), "getReport", "jobs", "The report as a text fit for a mail.", None, Body("text/plain")), FROM),
+    with(operation(("get", "/jobs/{id}/mail"), "getMail", "jobs", "The same as a mail to be sent by a person: recipients, subject, text, a `mailto:` link.", None, Answer::Json(200, of::<Mail>)), FROM),
+    with(operation(("get", "/jobs/{id}/report.eml"), "getMailFile", "jobs", "The same as a file for a mail program.", None, Body("message/rfc822")), FROM),
     with(operation(("get", "/jobs/{id}/metric"), "getMetric", "jobs", "One metric of a job, run by run.", None, Answer::Json(200, of::<MetricOfJob>)), &METRIC),
     with(operation(("get", "/jobs/{id}/metric/csv"), "getMetricCsv", "jobs", "The same as CSV, a line a run.", None, Body("text/csv")), &METRIC),
     operation(("get", "/jobs/{id}/bisect-log"), "getBisectLog", "jobs", "The steps as `git bisect replay` takes them.", None, Body("text/plain")),
@@ -174,6 +177,14 @@ static MORE: [Operation; 3] = [
     with(operation(("put", "/attempts/log"), "putLog", "for workers", "A part of a log, at its offset.", None, Nothing(204)), UPLOAD),
     with(operation(("put", "/attempts/artefact"), "putArtefact", "for workers", "A file, or with `known` the question whether it is there.", None, Nothing(204)), UPLOAD),
 ];
+
+/// Whose mail a report will be.
+const FROM: &[(&str, &str, bool, &str)] = &[(
+    "from",
+    "string",
+    false,
+    "`Name <address>` of who will send it: for `From:` and `Reported-by:`.",
+)];
 
 const UPLOAD: &[(&str, &str, bool, &str)] = &[
     ("attempt", "integer", true, "Of the lease."),

@@ -9,12 +9,15 @@ use firstbad_api::attempt::Attempt;
 use firstbad_api::job::Job;
 use firstbad_api::list::{JobList, JobsQuery};
 use firstbad_api::metric::{MetricOfJob, MetricQuery};
+use firstbad_api::report::{Mail, ReportQuery};
 use firstbad_api::worker::Worker;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use crate::access::Principal;
 use crate::error::AppError;
+use crate::maintainers::Mailbox;
+use crate::report::Report;
 use crate::state::App;
 use crate::{report, view};
 
@@ -36,10 +39,52 @@ pub async fn job(
         .ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
 }
 
-pub async fn report(State(app): State<App>, Path(id): Path<i64>) -> Result<Response, AppError> {
-    let text = report::for_job(&app, id).await?;
-    let text = text.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+pub async fn report(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+    Query(query): Query<ReportQuery>,
+) -> Result<Response, AppError> {
+    let report = reported(&app, id, &query).await?;
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, report.text()).into_response())
+}
+
+/// The same as a mail, for programs.
+pub async fn mail(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+    Query(query): Query<ReportQuery>,
+) -> Result<Json<Mail>, AppError> {
+    let report = reported(&app, id, &query).await?;
+    Ok(Json(report.wire(&app)))
+}
+
+/// The same as a file, for mail programs.
+pub async fn eml(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+    Query(query): Query<ReportQuery>,
+) -> Result<Response, AppError> {
+    let eml = reported(&app, id, &query).await?.eml();
+    let eml = eml.map_err(|e| AppError::Internal(format!("the mail: {e}")))?;
+    let name = format!("attachment; filename=\"firstbad-{id}.eml\"");
+    let kind = [
+        (header::CONTENT_TYPE, "message/rfc822".to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((kind, eml).into_response())
+}
+
+async fn reported(app: &App, id: i64, query: &ReportQuery) -> Result<Report, AppError> {
+    let from = match query.from.trim() {
+        "" => None,
+        text => Some(Mailbox::read(text).ok_or_else(|| {
+            let why = "from: it is no address; write it as `Name <address>`";
+            AppError::bad("bad-address", "/from", why)
+        })?),
+    };
+    let report = report::for_job(app, id, from).await?;
+    report.ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
 }
 
 pub async fn metric(

@@ -60,6 +60,51 @@ impl Repos {
         .await
     }
 
+    /// A plain file of a commit, given by its full id; `None` when it has none there, or one that is
+    /// longer than `bytes`. What is not UTF-8 is replaced.
+    pub async fn text(
+        &self,
+        name: &str,
+        rev: &str,
+        path: &str,
+        bytes: usize,
+    ) -> Result<Option<String>, RepoError> {
+        let (id, path) = (full_id(rev)?.to_owned(), path.to_owned());
+        read(self.mirror(name)?, move |repo| {
+            let tree = repo.find_commit(git2::Oid::from_str(&id)?)?.tree()?;
+            let Ok(entry) = tree.get_path(std::path::Path::new(&path)) else {
+                return Ok(None);
+            };
+            if !matches!(entry.filemode(), 0o100_644 | 0o100_755) {
+                return Ok(None);
+            }
+            let blob = repo.find_blob(entry.id())?;
+            let fits = blob.size() <= bytes;
+            Ok(fits.then(|| String::from_utf8_lossy(blob.content()).into_owned()))
+        })
+        .await
+    }
+
+    /// The first digits of a full id, at least so many, that no other object has.
+    pub async fn abbreviated(
+        &self,
+        name: &str,
+        rev: &str,
+        digits: usize,
+    ) -> Result<String, RepoError> {
+        let id = full_id(rev)?.to_owned();
+        read(self.mirror(name)?, move |repo| {
+            let odb = repo.odb()?;
+            let alone = |n: &usize| {
+                let short = id.get(..*n).and_then(|s| git2::Oid::from_str(s).ok());
+                short.is_some_and(|short| odb.exists_prefix(short, *n).is_ok())
+            };
+            let enough = (digits..id.len()).find(alone).unwrap_or(id.len());
+            Ok(id.get(..enough).unwrap_or(&id).to_owned())
+        })
+        .await
+    }
+
     /// The plain files of folders of a commit, given by its full id: path, and the beginning of the
     /// content of at most `bytes`. A folder that is not there has none.
     pub async fn heads(

@@ -7,6 +7,7 @@ use firstbad_api::job::{Job, Outcome};
 use super::error::{Page, PageError, id, page};
 use super::format;
 use crate::access::Principal;
+use crate::report::Report;
 use crate::state::App;
 use crate::view::Change;
 
@@ -22,7 +23,12 @@ struct Line<'a> {
 pub struct CulpritPage<'a> {
     job: &'a Job,
     change: Change,
-    report: String,
+    report: &'a Report,
+    mailto: String,
+    /// Recipients beyond what one mail goes to.
+    left_out: String,
+    /// Others can follow the links of the report.
+    reachable: bool,
 }
 
 impl CulpritPage<'_> {
@@ -77,10 +83,14 @@ pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Pat
             "Its tree does not have the commit any more.",
         ));
     };
-    let report = crate::report::for_job(&app, number).await?;
+    let report = crate::report::for_job(&app, number, None).await?;
+    let report = report.ok_or_else(|| PageError::missing(&what, "The job is gone."))?;
     page(&CulpritPage {
         job: &job,
         change,
-        report: report.unwrap_or_default(),
+        mailto: report.mailto(&app),
+        left_out: format::count(report.recipients.left_out, "recipient"),
+        reachable: app.gate.url.is_some(),
+        report: &report,
     })
 }

@@ -411,8 +411,8 @@ pub(super) async fn bisect_log(State(app): State<App>, Path(text): Path<String>)
 /// `GET /jobs/{id}/report`: the mail draft.
 pub(super) async fn report(State(app): State<App>, Path(text): Path<String>) -> Page {
     let number = id(&text, "Job")?;
-    let report = crate::report::for_job(&app, number).await?;
+    let report = crate::report::for_job(&app, number, None).await?;
     let report = report.ok_or_else(|| absent(number))?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((kind, report).into_response())
+    Ok((kind, report.text()).into_response())
 }
