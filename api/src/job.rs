@@ -6,6 +6,7 @@ use crate::amend::{Mend, Retraction};
 use crate::custom::CustomTest;
 use crate::fstests::Fstests;
 use crate::lease::{ConfigBase, RunMode};
+use crate::terms::{Budget, Callback, Priority};
 
 /// `POST /api/v1/jobs`. Header `Idempotency-Key` optional.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +90,24 @@ pub struct NewJob {
     pub private: bool,
     #[serde(default)]
     pub title: Option<String>,
+    /// Words to find it by: letters, digits and `._:/-`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
+    #[serde(default, skip_serializing_if = "Budget::is_unlimited")]
+    pub budget: Budget,
+    /// The search is planned for so many workers, even if there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<u32>,
+    /// Only workers whose compiler is called so (a part of what they say, such as `gcc (Debian 12.2`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toolchain: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// A job of its own, even while another one looks for the same answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`; the body may be left out.
@@ -416,6 +435,14 @@ pub struct Related {
     pub sentence: Option<String>,
 }
 
+/// Somebody who asked what a job was looking for already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Requester {
+    pub who: String,
+    pub at: String,
+}
+
 /// Cost of a job so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -559,6 +586,9 @@ pub struct Job {
     /// Somebody took the result back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retracted: Option<Retraction>,
+    /// Who asked the same while it went on, and when: `user:NAME` or `token:NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_asked: Vec<Requester>,
     /// The job that led to this one.
     #[serde(default)]
     pub origin: Option<Related>,
@@ -571,11 +601,18 @@ pub struct Job {
     pub ended_at: Option<String>,
 }
 
-/// `POST /api/v1/jobs` answers 201 with this, or 200 when joined by idempotency key.
+/// `POST /api/v1/jobs` answers 201 with this, or 200 when another request had made the job: one with
+/// the same idempotency key, or one that asks the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Created {
     pub id: i64,
     pub url: String,
     pub created: bool,
+    /// Somebody else had asked the same, and this is their job.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
+    /// What deliveries to the callback are signed with, when the server made it. It is told only here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_secret: Option<String>,
 }

@@ -22,6 +22,7 @@ pub mod qemu;
 pub mod report;
 pub mod suite;
 pub mod survey;
+pub mod terms;
 pub mod tree;
 pub mod user;
 pub mod version;

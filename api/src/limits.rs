@@ -5,6 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Most that a part of a job's budget can be, builds or minutes.
+pub const BUDGET_MOST: u32 = 1_000_000;
+/// Longest that a program is let wait for the end of a job in one request, seconds.
+pub const WAIT_MOST_S: u64 = 300;
+
 /// Times of the lease protocol, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -43,6 +43,8 @@ pub struct JobsQuery {
     pub outcome: String,
     /// One of [`SIGNALS`].
     pub signal: String,
+    /// Those with this label.
+    pub label: String,
     /// `1`: only those of who asks.
     pub mine: String,
     /// At most so many jobs.
@@ -62,6 +64,7 @@ impl JobsQuery {
             ("suite", &self.suite),
             ("outcome", &self.outcome),
             ("signal", &self.signal),
+            ("label", &self.label),
             ("mine", &self.mine),
             ("limit", &self.limit),
             ("cursor", &self.cursor),
@@ -142,6 +145,8 @@ pub struct Listed {
     pub step: usize,
     pub steps: usize,
     pub eta_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     pub created_at: String,
     pub ended_at: Option<String>,
 }

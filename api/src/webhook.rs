@@ -42,6 +42,8 @@ pub struct MadeWebhook {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Webhook {
     pub id: i64,
+    /// Told of this job alone: the callback of a request.
+    pub job: Option<i64>,
     pub url: String,
     pub owner: String,
     pub events: Vec<String>,

@@ -357,6 +357,8 @@ pub struct SubmitArgs {
     pub private: bool,
     #[arg(long)]
     pub title: Option<String>,
+    #[command(flatten, next_help_heading = "On what terms")]
+    pub terms: crate::terms::Terms,
     /// The same key and request again joins the first job.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -497,6 +499,9 @@ pub struct ListArgs {
     /// failure, cases, crash or metric.
     #[arg(long, default_value = "", conflicts_with = "job")]
     pub signal: String,
+    /// Those with this label.
+    #[arg(long, default_value = "", conflicts_with = "job")]
+    pub label: String,
     /// Only what you asked for.
     #[arg(long, conflicts_with = "job")]
     pub mine: bool,

@@ -21,6 +21,7 @@ mod search;
 mod show;
 mod submit;
 mod survey;
+mod terms;
 mod text;
 mod token;
 mod tree;
@@ -154,6 +155,7 @@ fn list_path(args: &ListArgs) -> String {
         suite: args.suite.clone(),
         outcome: args.outcome.clone(),
         signal: args.signal.clone(),
+        label: args.label.clone(),
         mine: if args.mine { "1" } else { "" }.to_owned(),
         limit: args.limit.to_string(),
         cursor: args.cursor.clone(),

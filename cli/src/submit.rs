@@ -40,12 +40,25 @@ pub async fn run(common: &Common, args: &SubmitArgs) -> Done {
         if args.json {
             return show::json(&created);
         }
-        let joined = if created.created { "" } else { " (joined)" };
-        println!("job {}{joined}: {}", created.id, client.page(&created.url));
+        println!("{}", told(&client, &created));
         return Ok(0);
     }
-    eprintln!("job {}: {}", created.id, client.page(&created.url));
+    eprintln!("{}", told(&client, &created));
     watch::follow(&client, created.id, args.json).await
+}
+
+/// The job that a request has, and what is told only now.
+fn told(client: &Client, created: &Created) -> String {
+    let how = match (created.created, created.joined) {
+        (true, _) => "",
+        (false, true) => " (somebody has asked the same: their job goes on)",
+        (false, false) => " (joined)",
+    };
+    let mut out = format!("job {}{how}: {}", created.id, client.page(&created.url));
+    if let Some(secret) = &created.callback_secret {
+        out += &format!("\nthe callback is signed with {secret}");
+    }
+    out
 }
 
 fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
@@ -111,6 +124,13 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         two_point: args.two_point,
         private: args.private,
         title: args.title.clone(),
+        labels: args.terms.labels.clone(),
+        priority: args.terms.priority(),
+        budget: args.terms.budget(),
+        parallelism: args.terms.parallelism,
+        toolchain: args.terms.toolchain.clone(),
+        callback: args.terms.callback(),
+        fresh: args.terms.fresh,
     })
 }
 

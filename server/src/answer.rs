@@ -64,23 +64,43 @@ pub fn runs_used_up(picture: &Picture) -> bool {
 
 /// The best answer so far of a search by sections that has used up its runs; under flakes the search
 /// ends itself.
-///
-/// # Errors
-/// When the stored revisions are no graph.
-pub fn out_of_runs(picture: &Picture) -> anyhow::Result<Option<Outcome>> {
+pub fn out_of_runs(picture: &Picture) -> Option<Outcome> {
     if !picture.calibration.deterministic || !runs_used_up(picture) {
-        return Ok(None);
+        return None;
     }
-    let chances = Inquiry::new(picture, 1)?.chances().culprit;
-    let likeliest = chances.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    Ok(likeliest.map(|(position, chance)| runs_do_not_suffice(picture, position, chance)))
+    likeliest(picture).map(|(position, chance)| runs_do_not_suffice(picture, position, chance))
+}
+
+/// The likeliest commit so far and its chance; none before there are two ends to search between.
+fn likeliest(picture: &Picture) -> Option<(i32, f64)> {
+    let searched = picture.ends_settled() && !picture.job.request.two_point && !picture.walks();
+    let inquiry = searched.then(|| Inquiry::new(picture, 1).ok()).flatten()?;
+    let chances = inquiry.chances().culprit.into_iter();
+    chances.max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// The end of a job that had to stop, with the best answer so far.
+pub fn best_so_far(picture: &Picture, spent: &str) -> Outcome {
+    match likeliest(picture) {
+        Some((position, chance)) => did_not_suffice(picture, spent, position, chance),
+        None => Outcome::Unresolved {
+            why: format!("{spent}: the ends are not settled"),
+        },
+    }
 }
 
 fn runs_do_not_suffice(picture: &Picture, position: i32, chance: f64) -> Outcome {
+    let spent = format!(
+        "the {} runs allowed did not suffice",
+        picture.job.request.max_runs
+    );
+    did_not_suffice(picture, &spent, position, chance)
+}
+
+fn did_not_suffice(picture: &Picture, spent: &str, position: i32, chance: f64) -> Outcome {
     Outcome::Unresolved {
         why: format!(
-            "the {} runs allowed did not suffice; the likeliest commit is {} ({})",
-            picture.job.request.max_runs,
+            "{spent}; the likeliest commit is {} ({})",
             picture.rev(position),
             percent(chance)
         ),

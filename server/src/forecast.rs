@@ -32,7 +32,12 @@ impl Forecast {
     /// When the database fails.
     pub async fn of(app: &App, checked: &Checked) -> Result<Forecast, AppError> {
         let mut conn = app.pool.acquire().await?;
-        let caps = db::attempt::newest_caps(&mut conn, app.timing.ttl_ms).await?;
+        let caps = db::attempt::newest_caps(
+            &mut conn,
+            app.timing.ttl_ms,
+            checked.request.toolchain.as_deref(),
+        )
+        .await?;
         let request = &checked.request;
         let plain = request.selftests_from.is_none();
         let stored = match caps.filter(|_| plain && checked.revisions.len() <= MOST_REVISIONS) {

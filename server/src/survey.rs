@@ -5,6 +5,7 @@
 
 use firstbad_api::job::{Find, JobConfig, NewJob, Signal};
 use firstbad_api::survey::{Column, Edge, Matrix, NewSurvey, Row, Survey, What};
+use firstbad_api::terms::{Budget, Priority};
 use sqlx::PgConnection;
 
 use crate::confounders::{self, Described};
@@ -66,6 +67,13 @@ fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
         fstests: None,
         private: survey.private,
         title: None,
+        labels: Vec::new(),
+        priority: Priority::Normal,
+        budget: Budget::default(),
+        parallelism: None,
+        toolchain: None,
+        callback: None,
+        fresh: false,
     }
 }
 

@@ -362,3 +362,70 @@ async fn nobody_is_told_of_what_is_not_theirs_and_nothing_is_sent_inside() {
         Some("/events")
     );
 }
+
+#[tokio::test]
+async fn a_callback_is_told_of_its_job_alone_with_the_secret_that_was_given() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 4).await;
+    let (receiver, url) = Receiver::start().await;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let mut body = request("line", &revs[0], &revs[3]);
+    body["callback"] = json!({ "url": url, "secret": secret });
+    let (job, other) = (server.submit(&body).await, {
+        let other = request("line", &revs[0], &revs[2]);
+        server.submit(&other).await
+    });
+    // Who joins is told too, and gets a secret of its own.
+    let mut joins = request("line", &revs[0], &revs[3]);
+    joins["callback"] = json!({ "url": url });
+    let answer = server.post("/jobs", &joins).await;
+    let joined: firstbad_api::job::Created = answer.json().await.unwrap();
+    assert_eq!((joined.id, joined.joined), (job, true));
+    let made = joined.callback_secret.unwrap();
+
+    // Neither address nor secret is shown with the job.
+    let shown: Value = get(&server, &format!("/jobs/{job}")).await;
+    let text = shown.to_string();
+    assert!(
+        !text.contains("whsec_") && !text.contains("/hook"),
+        "{text}"
+    );
+    for job in [other, job] {
+        server
+            .post(&format!("/jobs/{job}/cancel"), &json!({}))
+            .await;
+    }
+    for _ in 0..2 {
+        deliver::tick(&server.app).await.unwrap();
+    }
+    let told = receiver.told();
+    assert_eq!(told.len(), 2);
+    let signed = |secret: &str, (headers, body): &(HeaderMap, String)| {
+        let by = standardwebhooks::Webhook::new(secret).unwrap();
+        by.verify(body.as_bytes(), headers).is_ok()
+    };
+    for secret in [secret, made.as_str()] {
+        assert_eq!(told.iter().filter(|t| signed(secret, t)).count(), 1);
+    }
+    for (_, body) in &told {
+        let event: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            (&event["type"], &event["data"]["job"]),
+            (&json!("bisection.cancelled"), &json!(job))
+        );
+    }
+    for (callback, pointer) in [
+        (json!({ "url": "ftp://x/" }), "/callback/url"),
+        (json!({ "url": "https://10.0.0.1/" }), "/callback/url"),
+        (
+            json!({ "url": url, "secret": "whsec_c2hvcnQ=" }),
+            "/callback/secret",
+        ),
+    ] {
+        body["callback"] = callback;
+        assert_eq!(
+            server.refusal("/jobs", &body).await.pointer.as_deref(),
+            Some(pointer)
+        );
+    }
+}

@@ -6,10 +6,11 @@ use axum::http::{HeaderMap, StatusCode};
 use firstbad_api::job::{Cancel, Created, Find, NewJob, Outcome, Range, Signal};
 use firstbad_api::lease::ConfigRequest;
 use firstbad_api::suite::SuiteBundle;
+use firstbad_api::terms::{Callback, Priority};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{config, fstests, ranges, suite, trees};
+use super::{config, fstests, ranges, suite, terms, trees};
 use crate::access::Principal;
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
@@ -27,7 +28,11 @@ pub(crate) struct Checked {
     pub(crate) suite: SuiteBundle,
     pub(crate) config: ConfigRequest,
     pub(crate) request: NewJob,
+    /// Taken out of the request, which everybody may see.
+    callback: Option<Callback>,
     digest: String,
+    /// Tells questions apart, however they are asked.
+    question: String,
 }
 
 pub async fn preview(
@@ -67,19 +72,72 @@ pub(crate) async fn submit(
     {
         return Ok(known);
     }
+    terms::check_priority(who, &new)?;
     let checked = check(app, new).await?;
     let mut tx = app.pool.begin().await?;
+    if !checked.request.fresh {
+        let private = checked.request.private;
+        let looking = db::question::looking(&mut tx, &checked.question, private, &owner).await?;
+        if let Some((job, asked_by)) = looking {
+            let answer = join(&mut tx, &checked, (&owner, key), job).await?;
+            let Some(answer) = answer else {
+                tx.rollback().await?;
+                return known_by(app, &owner, key, &digest).await;
+            };
+            if asked_by != owner {
+                let detail = serde_json::json!({});
+                db::audit(&mut tx, who.name(), "job joined", Some(job), None, detail).await?;
+            }
+            tx.commit().await?;
+            return Ok((StatusCode::OK, Json(answer)));
+        }
+    }
     let Some(id) = insert(&mut tx, &checked, &owner, key, None).await? else {
         tx.rollback().await?;
-        // Another request with this key won the race.
-        let known = joined(app, &owner, key.unwrap_or_default(), &digest).await?;
-        return known.ok_or_else(|| AppError::Internal("a job with this key vanished".to_owned()));
+        return known_by(app, &owner, key, &digest).await;
     };
+    let mut answer = created(id, true);
+    if let Some(callback) = &checked.callback {
+        answer.callback_secret = terms::call_back(&mut tx, &owner, id, callback).await?;
+    }
     let detail = serde_json::json!({});
     db::audit(&mut tx, who.name(), "job submitted", Some(id), None, detail).await?;
     tx.commit().await?;
     app.wake();
-    Ok((StatusCode::CREATED, Json(created(id, true))))
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// What a request with this key, which won the race, was answered.
+async fn known_by(
+    app: &App,
+    owner: &str,
+    key: Option<&str>,
+    digest: &str,
+) -> Result<(StatusCode, Json<Created>), AppError> {
+    let known = joined(app, owner, key.unwrap_or_default(), digest).await?;
+    known.ok_or_else(|| AppError::Internal("a job with this key vanished".to_owned()))
+}
+
+/// Lets a request have the job that looks for its answer already; `None` when another request had its
+/// key meanwhile.
+async fn join(
+    conn: &mut PgConnection,
+    checked: &Checked,
+    (owner, key): (&str, Option<&str>),
+    job: i64,
+) -> Result<Option<Created>, AppError> {
+    if !db::question::join(conn, job, owner, key, &checked.digest).await? {
+        return Ok(None);
+    }
+    let mut answer = Created {
+        joined: true,
+        ..created(job, false)
+    };
+    if let Some(callback) = &checked.callback {
+        answer.callback_secret = terms::call_back(conn, owner, job, callback).await?;
+    }
+    db::question::hurry(conn, job, checked.request.priority).await?;
+    Ok(Some(answer))
 }
 
 /// Stores a checked job; `None` when its owner has used the idempotency key before.
@@ -100,9 +158,33 @@ pub(crate) async fn insert(
         config: &checked.config,
         idempotency_key,
         request_digest: &checked.digest,
+        question: (!checked.request.survey).then_some(&checked.question),
         origin,
     };
     Ok(db::job::insert(conn, &row, &checked.revisions).await?)
+}
+
+/// Tells questions apart by what is looked for and where, however the ends are called and whoever is
+/// told of it.
+fn question(
+    request: &NewJob,
+    range: &Range,
+    suite: &SuiteBundle,
+    config: &ConfigRequest,
+) -> Result<String, AppError> {
+    let mut good = range.good.clone();
+    good.sort();
+    let asked = NewJob {
+        good,
+        bad: range.bad.clone(),
+        title: None,
+        labels: Vec::new(),
+        priority: Priority::Normal,
+        private: false,
+        fresh: false,
+        ..request.clone()
+    };
+    digest(&(asked, &suite.digest, config))
 }
 
 /// Tells requests apart.
@@ -163,6 +245,8 @@ pub(super) fn created(id: i64, created: bool) -> Created {
         id,
         url: format!("/jobs/{id}"),
         created,
+        joined: false,
+        callback_secret: None,
     }
 }
 
@@ -172,19 +256,23 @@ async fn joined(
     key: &str,
     digest: &str,
 ) -> Result<Option<(StatusCode, Json<Created>)>, AppError> {
-    match db::job::by_key(&mut *app.pool.acquire().await?, owner, key).await? {
-        None => Ok(None),
-        Some((id, known)) if known == digest => {
-            Ok(Some((StatusCode::OK, Json(created(id, false)))))
-        }
-        Some((id, _)) => Err(AppError::bad(
-            "idempotency-conflict",
-            "/idempotency-key",
-            format!(
-                "Idempotency-Key: job {id} was made with this key and another body; use a new key"
-            ),
-        )),
+    let known = db::question::by_key(&mut *app.pool.acquire().await?, owner, key).await?;
+    let Some(known) = known else { return Ok(None) };
+    if known.digest == digest {
+        let answer = Created {
+            joined: known.joined,
+            ..created(known.job, false)
+        };
+        return Ok(Some((StatusCode::OK, Json(answer))));
     }
+    Err(AppError::bad(
+        "idempotency-conflict",
+        "/idempotency-key",
+        format!(
+            "Idempotency-Key: job {} was made with this key and another body; use a new key",
+            known.job
+        ),
+    ))
 }
 
 /// What the job is called: as asked, or the question in words.
@@ -219,6 +307,8 @@ pub(crate) fn title(request: &NewJob) -> String {
 pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppError> {
     let tree = trees::get(app, &new.tree).await?;
     let digest = digest(&new)?;
+    terms::check(app, &new)?;
+    let callback = new.callback.take();
     new.first_parent |= new.merge_first;
     let of_tree = config::complete(&mut new, &tree)?;
     fstests::complete(app, &mut new).await?;
@@ -242,6 +332,8 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     request.skip = ranges::resolve_all(app, &request.tree, &request.skip, "/skip").await?;
     Ok(Checked {
         tree_id: tree.id,
+        question: question(&request, &range, &suite.0, &config)?,
+        callback,
         range,
         revisions,
         suite: suite.0,

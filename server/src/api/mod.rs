@@ -13,10 +13,12 @@ pub(crate) mod ranges;
 mod reads;
 mod suite;
 pub(crate) mod surveys;
+mod terms;
 pub(crate) mod tokens;
 mod trees;
 mod uploads;
 mod users;
+mod validators;
 pub(crate) mod webhooks;
 pub(crate) mod workers;
 
@@ -80,7 +82,11 @@ pub fn routes(app: &App) -> Routes {
     let most = limits::PATCH_BYTES + limits::JSON_BODY_BYTES;
     let json = json.wrapped(|router| router.layer(DefaultBodyLimit::max(most)));
     let routes = json.merge(uploads(app));
-    routes.wrapped(|router| router.layer(axum::middleware::map_response(as_problem)))
+    routes.wrapped(|router| {
+        router
+            .layer(axum::middleware::map_response(as_problem))
+            .layer(axum::middleware::from_fn(validators::answer))
+    })
 }
 
 fn reads(routes: Routes) -> Routes {

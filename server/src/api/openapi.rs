@@ -92,7 +92,7 @@ use Answer::{Body, Nothing};
 
 /// What the list of jobs is narrowed by.
 #[rustfmt::skip]
-static LISTED: [(&str, &str, bool, &str); 10] = [
+static LISTED: &[(&str, &str, bool, &str)] = &[
     ("q", "string", false, "Words that each begin a word of the job or of commits of its range, or a commit's id, at least five digits; `#7` is job 7."),
     ("group", "string", false, "person (ended without an answer), now or answered."),
     ("state", "string", false, "queued, running, done or cancelled."),
@@ -100,13 +100,14 @@ static LISTED: [(&str, &str, bool, &str); 10] = [
     ("suite", "string", false, "Name of a suite."),
     ("outcome", "string", false, "Name of an outcome, such as culprit."),
     ("signal", "string", false, "failure, cases, crash or metric."),
+    ("label", "string", false, "Those with this label."),
     ("mine", "string", false, "1: only those of who asks."),
     ("limit", "integer", false, "At most so many, to 200; 50 unless said."),
     ("cursor", "string", false, "What an answer called next."),
 ];
 
 /// Which metric.
-static METRIC: [(&str, &str, bool, &str); 1] = [(
+static METRIC: &[(&str, &str, bool, &str)] = &[(
     "name",
     "string",
     false,
@@ -115,16 +116,16 @@ static METRIC: [(&str, &str, bool, &str); 1] = [(
 
 /// Every operation, in the order they are shown.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 52] = [
-    operation(("post", "/jobs"), "submitJob", "jobs", "Submit a job. With `Idempotency-Key` the same request again joins the first job (200).", Some(of::<NewJob>), Answer::Json(201, of::<Created>)),
+pub static OPERATIONS: &[Operation] = &[
+    operation(("post", "/jobs"), "submitJob", "jobs", "Submit a job. With `Idempotency-Key` the same request again joins the first job, and without it who asks the same joins the job that looks for the answer (200).", Some(of::<NewJob>), Answer::Json(201, of::<Created>)),
     operation(("post", "/jobs/preview"), "previewJob", "jobs", "Say what a request means: its range and steps. Nothing is stored.", Some(of::<NewJob>), Answer::Json(200, of::<Range>)),
-    with(operation(("get", "/jobs"), "listJobs", "jobs", "List jobs, newest first, with what there is of each group.", None, Answer::Json(200, of::<JobList>)), &LISTED),
-    operation(("get", "/jobs/{id}"), "getJob", "jobs", "Read a job with its candidates, costs and outcome.", None, Answer::Json(200, of::<Job>)),
+    with(operation(("get", "/jobs"), "listJobs", "jobs", "List jobs, newest first, with what there is of each group.", None, Answer::Json(200, of::<JobList>)), LISTED),
+    with(operation(("get", "/jobs/{id}"), "getJob", "jobs", "Read a job with its candidates, costs and outcome.", None, Answer::Json(200, of::<Job>)), &[("wait", "integer", false, "Answer when the job has ended, or after so many seconds, at most 300.")]),
     with(operation(("get", "/jobs/{id}/report"), "getReport", "jobs", "The report as a text fit for a mail.", None, Body("text/plain")), FROM),
     with(operation(("get", "/jobs/{id}/mail"), "getMail", "jobs", "The same as a mail to be sent by a person: recipients, subject, text, a `mailto:` link.", None, Answer::Json(200, of::<Mail>)), FROM),
     with(operation(("get", "/jobs/{id}/report.eml"), "getMailFile", "jobs", "The same as a file for a mail program.", None, Body("message/rfc822")), FROM),
-    with(operation(("get", "/jobs/{id}/metric"), "getMetric", "jobs", "One metric of a job, run by run.", None, Answer::Json(200, of::<MetricOfJob>)), &METRIC),
-    with(operation(("get", "/jobs/{id}/metric/csv"), "getMetricCsv", "jobs", "The same as CSV, a line a run.", None, Body("text/csv")), &METRIC),
+    with(operation(("get", "/jobs/{id}/metric"), "getMetric", "jobs", "One metric of a job, run by run.", None, Answer::Json(200, of::<MetricOfJob>)), METRIC),
+    with(operation(("get", "/jobs/{id}/metric/csv"), "getMetricCsv", "jobs", "The same as CSV, a line a run.", None, Body("text/csv")), METRIC),
     operation(("get", "/jobs/{id}/bisect-log"), "getBisectLog", "jobs", "The steps as `git bisect replay` takes them.", None, Body("text/plain")),
     operation(("get", "/jobs/{id}/audit"), "getJobRecord", "jobs", "What was done with a job, and by whom, newest first.", None, Answer::Json(200, of::<Vec<Done>>)),
     operation(("post", "/jobs/{id}/amend"), "amendJob", "jobs", "Change how a job goes on (200), or go on from it as another job (201).", Some(of::<Amend>), Answer::Json(200, of::<Created>)),
@@ -172,7 +173,7 @@ pub static OPERATIONS: [Operation; 52] = [
 
 /// The last three, which take bytes or more than an array of constants is pleasant for.
 #[rustfmt::skip]
-static MORE: [Operation; 3] = [
+static MORE: &[Operation] = &[
     operation(("post", "/attempts/finish"), "finishAttempt", "for workers", "An attempt has ended; the same report again is answered as the first time.", Some(of::<FinishRequest>), Nothing(204)),
     with(operation(("put", "/attempts/log"), "putLog", "for workers", "A part of a log, at its offset.", None, Nothing(204)), UPLOAD),
     with(operation(("put", "/attempts/artefact"), "putArtefact", "for workers", "A file, or with `known` the question whether it is there.", None, Nothing(204)), UPLOAD),
@@ -204,7 +205,7 @@ const UPLOAD: &[(&str, &str, bool, &str)] = &[
 
 /// All operations.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().chain(&MORE)
+    OPERATIONS.iter().chain(MORE)
 }
 
 /// `GET /openapi.json`.

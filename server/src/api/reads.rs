@@ -1,5 +1,7 @@
 //! Reads: the same data the pages show.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -7,11 +9,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::Job;
-use firstbad_api::list::{JobList, JobsQuery};
+use firstbad_api::limits::WAIT_MOST_S;
+use firstbad_api::list::JobsQuery;
 use firstbad_api::metric::{MetricOfJob, MetricQuery};
 use firstbad_api::report::{Mail, ReportQuery};
 use firstbad_api::worker::Worker;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
 use crate::access::Principal;
@@ -19,24 +23,76 @@ use crate::error::AppError;
 use crate::maintainers::Mailbox;
 use crate::report::Report;
 use crate::state::App;
-use crate::{report, view};
+use crate::{db, report, view};
+
+/// A job that is waited for is looked at this often where nothing says that it has changed.
+const LOOK: Duration = Duration::from_secs(2);
+/// Requests that wait at once.
+static WAITERS: Semaphore = Semaphore::const_new(500);
 
 pub async fn jobs(
     State(app): State<App>,
     who: Principal,
     Query(query): Query<JobsQuery>,
-) -> Result<Json<JobList>, AppError> {
-    Ok(Json(view::list(&app, &who, &query).await?))
+) -> Result<Response, AppError> {
+    let list = view::list(&app, &who, &query).await?;
+    let next = list.next.as_ref().map(|cursor| {
+        let next = JobsQuery {
+            cursor: cursor.clone(),
+            ..query
+        };
+        let link = format!("</api/v1/jobs?{}>; rel=\"next\"", next.encoded());
+        [(header::LINK, link)]
+    });
+    Ok((next, Json(list)).into_response())
 }
 
+/// `GET /jobs/{id}?wait=60`: answers when the job has ended, or after so many seconds as it stands then.
 pub async fn job(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
+    Query(query): Query<WaitQuery>,
 ) -> Result<Json<Job>, AppError> {
+    if query.wait > WAIT_MOST_S {
+        let why = format!("wait: use 0 to {WAIT_MOST_S} seconds, and ask again after that");
+        return Err(AppError::bad("bad-wait", "/wait", why));
+    }
+    if query.wait > 0 {
+        until_ended(&app, id, Duration::from_secs(query.wait)).await?;
+    }
     let job = view::job(&app, &who.sight(), id).await?;
     job.map(Json)
         .ok_or_else(|| AppError::not_found(format!("there is no job {id}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitQuery {
+    #[serde(default)]
+    wait: u64,
+}
+
+/// Waits for the end of a job, at most so long.
+async fn until_ended(app: &App, id: i64, most: Duration) -> Result<(), AppError> {
+    // Where too many wait already, nobody waits longer than for the answer as it is.
+    let Ok(_room) = WAITERS.try_acquire() else {
+        return Ok(());
+    };
+    let mut changes = app.changes();
+    let over = tokio::time::sleep(most);
+    tokio::pin!(over);
+    loop {
+        let state = db::job::state(&mut *app.pool.acquire().await?, id).await?;
+        if !state.is_some_and(|state| matches!(state.as_str(), "queued" | "running")) {
+            return Ok(());
+        }
+        tokio::select! {
+            () = &mut over => return Ok(()),
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
 }
 
 pub async fn report(

@@ -131,14 +131,14 @@ pub(crate) async fn begin(
         AppError::bad("no-change", "/column", why)
     })?;
     if let Some(job) = edge.job {
-        return Ok(of_job(job, false));
+        return Ok(jobs::created(job, false));
     }
     let owner = match matrix.survey.request.private {
         true => matrix.survey.owner.clone(),
         false => who.owner(),
     };
     let job = look_into(app, &matrix.survey, row, edge, (who.name(), &owner)).await?;
-    Ok(of_job(job, true))
+    Ok(jobs::created(job, true))
 }
 
 /// Makes the job that looks into a change, for an owner.
@@ -245,16 +245,7 @@ async fn in_order(app: &App, new: &NewSurvey) -> Result<Vec<String>, AppError> {
 
 fn created(id: i64) -> Created {
     Created {
-        id,
         url: format!("/surveys/{id}"),
-        created: true,
-    }
-}
-
-fn of_job(id: i64, created: bool) -> Created {
-    Created {
-        id,
-        url: format!("/jobs/{id}"),
-        created,
+        ..jobs::created(id, true)
     }
 }

@@ -18,7 +18,7 @@ use crate::outgoing;
 use crate::state::App;
 
 /// Webhooks of one owner, at most.
-const MOST: usize = 50;
+const MOST: i64 = 50;
 
 /// `GET /webhooks`.
 pub async fn list(State(app): State<App>, who: Principal) -> Result<Json<Vec<Webhook>>, AppError> {
@@ -61,11 +61,10 @@ pub(crate) async fn make(
             why,
         ));
     }
-    let key: [u8; 32] = rand::rng().random();
-    let secret = format!("{}{}", outgoing::SECRET, STANDARD.encode(key));
+    let secret = secret();
     let owner = who.owner();
     let mut tx = app.pool.begin().await?;
-    if db::webhook::list(&mut tx, Some(&owner)).await?.len() >= MOST {
+    if db::webhook::count(&mut tx, &owner).await? >= MOST {
         let why = format!("there are {MOST} webhooks of yours already; remove one");
         return Err(AppError::refused(StatusCode::CONFLICT, "too-many", "", why));
     }
@@ -82,6 +81,12 @@ pub(crate) async fn make(
     db::audit(&mut tx, who.name(), "webhook made", None, None, detail).await?;
     tx.commit().await?;
     Ok(MadeWebhook { id, secret })
+}
+
+/// What deliveries are signed with, made anew.
+pub(super) fn secret() -> String {
+    let key: [u8; 32] = rand::rng().random();
+    format!("{}{}", outgoing::SECRET, STANDARD.encode(key))
 }
 
 /// A webhook that is there for who asks.

@@ -23,14 +23,16 @@ pub struct NewAttempt<'a> {
     pub needs_toolchain: Option<&'a str>,
     pub needs_toolset: Option<&'a str>,
     pub needs_qemu: Option<&'a str>,
+    /// More is taken first.
+    pub priority: i16,
 }
 
 /// Finds the attempt with this identity or enqueues it: `(id, existed)`.
 pub async fn ensure(conn: &mut PgConnection, new: &NewAttempt<'_>) -> sqlx::Result<(i64, bool)> {
     let inserted: Option<i64> = sqlx::query_scalar(
         "INSERT INTO attempt (kind, identity, tree_id, tree, rev, suite, seed, work, deadline_s,
-                              needs_toolchain, needs_toolset, needs_qemu)
-         VALUES ($1::attempt_kind, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                              needs_toolchain, needs_toolset, needs_qemu, priority)
+         VALUES ($1::attempt_kind, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (kind, identity) WHERE state <> 'cancelled' DO NOTHING RETURNING id",
     )
     .bind(new.kind)
@@ -45,19 +47,40 @@ pub async fn ensure(conn: &mut PgConnection, new: &NewAttempt<'_>) -> sqlx::Resu
     .bind(new.needs_toolchain)
     .bind(new.needs_toolset)
     .bind(new.needs_qemu)
+    .bind(new.priority)
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(id) = inserted {
         return Ok((id, false));
     }
-    let id = sqlx::query_scalar(
-        "SELECT id FROM attempt WHERE kind = $1::attempt_kind AND identity = $2 AND state <> 'cancelled'",
+    let (id, priority): (i64, i16) = sqlx::query_as(
+        "SELECT id, priority FROM attempt
+          WHERE kind = $1::attempt_kind AND identity = $2 AND state <> 'cancelled'",
     )
     .bind(new.kind)
     .bind(new.identity)
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
+    if priority < new.priority {
+        sqlx::query("UPDATE attempt SET priority = greatest(priority, $2) WHERE id = $1")
+            .bind(id)
+            .bind(new.priority)
+            .execute(conn)
+            .await?;
+    }
     Ok((id, true))
+}
+
+/// Whether there is an attempt with this identity.
+pub async fn known(conn: &mut PgConnection, kind: &str, identity: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM attempt
+                         WHERE kind = $1::attempt_kind AND identity = $2 AND state <> 'cancelled')",
+    )
+    .bind(kind)
+    .bind(identity)
+    .fetch_one(conn)
+    .await
 }
 
 /// Gives the attempts of a job that were given up because of us to the workers again.
@@ -241,18 +264,22 @@ pub async fn artefacts(
     .await
 }
 
-/// Capabilities a new job is pinned to: those of the live worker seen last that can build.
+/// Capabilities a new job is pinned to: those of the live worker seen last that can build, with a
+/// compiler that is called so.
 pub async fn newest_caps(
     conn: &mut PgConnection,
     ttl_ms: u64,
+    toolchain: Option<&str>,
 ) -> sqlx::Result<Option<Json<firstbad_api::worker::Capabilities>>> {
     sqlx::query_scalar(
         "SELECT caps FROM worker
           WHERE seen_at > now() - make_interval(secs => $1) AND drained_at IS NULL
             AND caps->'kinds' ? 'build'
+            AND ($2::text IS NULL OR position($2 IN caps ->> 'toolchain') > 0)
           ORDER BY seen_at DESC LIMIT 1",
     )
     .bind(ttl_ms as f64 / 1000.0)
+    .bind(toolchain)
     .fetch_optional(conn)
     .await
 }

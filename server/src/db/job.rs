@@ -66,6 +66,7 @@ pub struct NewRow<'a> {
     pub config: &'a ConfigRequest,
     pub idempotency_key: Option<&'a str>,
     pub request_digest: &'a str,
+    pub question: Option<&'a String>,
     /// The job that led to this one, and why.
     pub origin: Option<(i64, &'a str)>,
 }
@@ -119,8 +120,8 @@ pub async fn insert(
 ) -> sqlx::Result<Option<i64>> {
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO job (tree_id, title, request, range, suite, config, idempotency_key, request_digest,
-                          origin, origin_why, owner)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                          origin, origin_why, owner, question)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (owner, idempotency_key) DO NOTHING RETURNING id",
     )
     .bind(new.tree_id)
@@ -134,6 +135,7 @@ pub async fn insert(
     .bind(new.origin.map(|o| o.0))
     .bind(new.origin.map_or("", |o| o.1))
     .bind(new.owner)
+    .bind(new.question)
     .fetch_optional(&mut *conn)
     .await?;
     let Some(id) = id else { return Ok(None) };
@@ -280,7 +282,7 @@ pub async fn onward_of(
 /// Another request for a job that is searching; false when it is not.
 pub async fn amend(conn: &mut PgConnection, job: i64, request: &NewJob) -> sqlx::Result<bool> {
     let rows =
-        sqlx::query("UPDATE job SET request = $2 WHERE id = $1 AND state IN ('queued', 'running')")
+        sqlx::query("UPDATE job SET request = $2, question = NULL WHERE id = $1 AND state IN ('queued', 'running')")
             .bind(job)
             .bind(Json(request))
             .execute(conn)
@@ -391,23 +393,17 @@ pub async fn further(
     .await
 }
 
-pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<JobRow>> {
-    sqlx::query_as(job_query!("WHERE j.id = $1"))
+/// In which state a job is.
+pub async fn state(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT state::text FROM job WHERE id = $1")
         .bind(id)
         .fetch_optional(conn)
         .await
 }
 
-/// `(id, request digest)` of the job that this owner made with this idempotency key.
-pub async fn by_key(
-    conn: &mut PgConnection,
-    owner: &str,
-    key: &str,
-) -> sqlx::Result<Option<(i64, String)>> {
-    let query = "SELECT id, request_digest FROM job WHERE owner = $1 AND idempotency_key = $2";
-    sqlx::query_as(query)
-        .bind(owner)
-        .bind(key)
+pub async fn find(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<JobRow>> {
+    sqlx::query_as(job_query!("WHERE j.id = $1"))
+        .bind(id)
         .fetch_optional(conn)
         .await
 }

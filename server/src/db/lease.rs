@@ -27,7 +27,7 @@ pub struct Claim {
     pub work: Json<Work>,
 }
 
-/// Takes the oldest ready attempt this worker can do; tests before builds.
+/// Takes the most urgent ready attempt this worker can do, tests before builds and older ones first.
 pub async fn claim(
     conn: &mut PgConnection,
     worker: Uuid,
@@ -50,7 +50,7 @@ pub async fn claim(
                          WHERE w.id <> $1 AND w.seen_at > now() - make_interval(secs => $6) AND w.drained_at IS NULL
                            AND w.caps -> 'kinds' ? kind::text AND w.caps ->> 'toolset' = needs_toolset
                            AND w.caps ->> 'qemu_version' = needs_qemu))
-                 ORDER BY kind DESC, id
+                 ORDER BY priority DESC, kind DESC, id
                  LIMIT 1 FOR UPDATE SKIP LOCKED)
       RETURNING id, epoch, work",
     )

@@ -35,6 +35,7 @@ pub struct Filter<'a> {
     pub outcome: Option<&'a str>,
     pub signal: Option<&'a str>,
     pub owner: Option<&'a str>,
+    pub label: Option<&'a str>,
 }
 
 /// The jobs of a group, counted, and the first of them below a number.
@@ -79,6 +80,10 @@ pub struct Asked {
     pub custom: Option<Named>,
     #[serde(default)]
     pub two_point: bool,
+    #[serde(default)]
+    pub labels: Vec<String>,
+    #[serde(default)]
+    pub toolchain: Option<String>,
 }
 
 /// A user's own test.
@@ -135,6 +140,11 @@ fn narrow<'a>(query: &mut QueryBuilder<Postgres>, sight: &'a Sight, filter: &Fil
         if let Some(value) = value {
             query.push(condition).push_bind(value.to_owned());
         }
+    }
+    if let Some(label) = filter.label {
+        query
+            .push(" AND j.asked -> 'labels' ? ")
+            .push_bind(label.to_owned());
     }
     if let Some(tree) = filter.tree {
         query

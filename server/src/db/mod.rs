@@ -12,6 +12,7 @@ pub mod list;
 pub mod live;
 pub mod mark;
 pub mod mend;
+pub mod question;
 pub mod release;
 pub mod repeat;
 pub mod sight;

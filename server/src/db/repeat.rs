@@ -35,9 +35,9 @@ pub async fn ask(conn: &mut PgConnection, fence: &Fence) -> sqlx::Result<()> {
     sqlx::query(
         "WITH again AS (
             INSERT INTO attempt (kind, identity, tree_id, tree, rev, suite, seed, work, deadline_s,
-                                 needs_toolchain, needs_toolset, needs_qemu, avoids)
+                                 needs_toolchain, needs_toolset, needs_qemu, avoids, priority)
             SELECT kind, 'again-' || identity, tree_id, tree, rev, suite, seed, work, deadline_s,
-                   needs_toolchain, needs_toolset, needs_qemu, worker
+                   needs_toolchain, needs_toolset, needs_qemu, worker, priority
               FROM attempt WHERE id = $1
             ON CONFLICT (kind, identity) WHERE state <> 'cancelled' DO NOTHING RETURNING id)
          INSERT INTO repeat (attempt_id, again_id) SELECT $1, id FROM again",

@@ -30,9 +30,36 @@ pub async fn insert(
     .await
 }
 
+/// Notes who is told of one job alone.
+pub async fn call_back(
+    conn: &mut PgConnection,
+    job: i64,
+    url: &str,
+    secret: &str,
+    owner: &str,
+) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO webhook (url, secret, owner, job_id) VALUES ($1, $2, $3, $4)")
+        .bind(url)
+        .bind(secret)
+        .bind(owner)
+        .bind(job)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many there are of an owner that are told of more than one job.
+pub async fn count(conn: &mut PgConnection, owner: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM webhook WHERE owner = $1 AND job_id IS NULL")
+        .bind(owner)
+        .fetch_one(conn)
+        .await
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
+    job_id: Option<i64>,
     url: String,
     owner: String,
     events: Vec<String>,
@@ -46,7 +73,7 @@ struct Row {
 /// Those of an owner; of all without one.
 pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<Vec<Webhook>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT w.id, w.url, w.owner, w.events, w.every, w.created_at, w.disabled,
+        "SELECT w.id, w.job_id, w.url, w.owner, w.events, w.every, w.created_at, w.disabled,
                 count(d.id) FILTER (WHERE d.state = 'waiting') AS waiting,
                 count(d.id) FILTER (WHERE d.state = 'failed') AS failed
            FROM webhook w LEFT JOIN delivery d ON d.webhook_id = w.id
@@ -57,6 +84,7 @@ pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<
     .await?;
     let webhook = |r: Row| Webhook {
         id: r.id,
+        job: r.job_id,
         url: r.url,
         owner: r.owner,
         events: r.events,
@@ -144,7 +172,8 @@ pub async fn tell(conn: &mut PgConnection, job: i64, kind: &str) -> sqlx::Result
                     'retracted', j.retracted_why))::text
            FROM job j JOIN tree t ON t.id = j.tree_id
                 JOIN webhook w ON w.disabled IS NULL AND (w.events = '{}' OR $2 = ANY (w.events))
-                               AND (w.owner = j.owner OR w.every AND NOT j.private)
+                               AND CASE WHEN w.job_id IS NOT NULL THEN w.job_id = j.id
+                                        ELSE w.owner = j.owner OR w.every AND NOT j.private END
           WHERE j.id = $1 AND NOT coalesce((j.request ->> 'survey')::boolean, false)
             AND NOT EXISTS (SELECT FROM account a WHERE 'user:' || a.name = w.owner AND a.disabled_at IS NOT NULL)"#,
     )

@@ -115,6 +115,12 @@ impl Picture {
         Ok(Some(picture))
     }
 
+    /// All builds and runs.
+    pub fn probes(&self) -> impl Iterator<Item = &ProbeRow> {
+        let sites = self.sites.values().chain(self.reverts.values());
+        sites.flat_map(|s| s.build.iter().chain(s.tests.iter().map(|t| &t.probe)))
+    }
+
     /// Another text when the rows tell something else of where the job stands.
     pub fn told_from(&self) -> String {
         let sites = self.sites.values().chain(self.reverts.values());

@@ -10,12 +10,14 @@ use firstbad_api::lease::RunMode;
 use firstbad_bisect::search::{Decision, Probe, Purpose};
 use firstbad_bisect::{Found, Node, Plan};
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use crate::answer;
 use crate::db;
 use crate::picture::{Picture, REVERTS, Standing};
 use crate::search::Inquiry;
 use crate::state::App;
+use crate::tasks::budget::{self, Purse};
 use crate::tasks::leads_on;
 use crate::tasks::queue::Queue;
 use crate::tasks::revert::{Revert, Wanted};
@@ -90,7 +92,9 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
         return Ok(Passed::Quiet);
     };
     if picture.job.state == "queued" {
-        let Some(caps) = db::attempt::newest_caps(&mut tx, app.timing.ttl_ms).await? else {
+        let toolchain = picture.job.request.toolchain.as_deref();
+        let Some(caps) = db::attempt::newest_caps(&mut tx, app.timing.ttl_ms, toolchain).await?
+        else {
             return Ok(Passed::Quiet);
         };
         db::job::start(&mut tx, id, &caps.0).await?;
@@ -105,19 +109,29 @@ async fn pass(app: &App, id: i64, revert: Option<&Revert>) -> anyhow::Result<Pas
     }
     let builders = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "build").await?;
     let testers = db::attempt::live_workers(&mut tx, app.timing.ttl_ms, "test").await?;
+    let most = picture.job.request.parallelism.unwrap_or(u32::MAX);
+    let most = usize::try_from(most)?;
+    let times = match picture.job.request.budget.is_unlimited() {
+        true => Vec::new(),
+        false => db::job::stage_ms(&mut tx, id).await?,
+    };
     let mut pass = Pass {
         picture: &picture,
         queue: Queue {
             picture: &picture,
             conn: &mut tx,
-            testers: usize::try_from(testers)?.max(1),
+            testers: usize::try_from(testers)?.clamp(1, most),
+            purse: Purse::of(&picture, &times),
             enqueued: 0,
         },
-        builders: usize::try_from(builders)?.max(1),
+        builders: usize::try_from(builders)?.clamp(1, most),
         revert,
         wants: None,
     };
     let outcome = pass.step().await?;
+    let (purse, enqueued) = (&pass.queue.purse, pass.queue.enqueued);
+    let now = OffsetDateTime::now_utc();
+    let outcome = outcome.or_else(|| budget::used_up(&picture, purse, enqueued, now));
     if let Some(wanted) = pass.wants {
         return Ok(Passed::Wants(wanted));
     }
@@ -196,7 +210,7 @@ impl Pass<'_> {
         if changed.is_some() {
             return Ok(changed);
         }
-        if let Some(outcome) = answer::out_of_runs(self.picture)? {
+        if let Some(outcome) = answer::out_of_runs(self.picture) {
             return Ok(Some(outcome));
         }
         self.references().await?;

@@ -1,6 +1,7 @@
 //! Background tasks: bounded passes over stored state, safe to repeat at any time.
 
 pub mod advance_jobs;
+mod budget;
 pub mod deliver;
 pub mod expire_leases;
 pub mod leads_on;

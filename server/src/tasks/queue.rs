@@ -14,6 +14,7 @@ use crate::db::attempt::NewAttempt;
 use crate::identity::{self, Selftests};
 use crate::ladder::Kind;
 use crate::picture::{Picture, REVERTS};
+use crate::tasks::budget::Purse;
 
 /// Modules that packaged kernels are to bring.
 const MODULES: &str = include_str!("../../../suites/modules");
@@ -42,6 +43,8 @@ pub struct Queue<'a> {
     pub conn: &'a mut PgConnection,
     /// Live workers that take tests.
     pub testers: usize,
+    /// What may still be asked for.
+    pub purse: Purse,
     /// Wishes so far.
     pub enqueued: usize,
 }
@@ -153,11 +156,14 @@ impl Queue<'_> {
             needs_toolchain: Some(toolchain),
             needs_toolset: None,
             needs_qemu: None,
+            priority: job.request.priority.rank(),
         };
         if mends == 0 {
             return self.enqueue(position, 0, reason, &new).await;
         }
-        let (attempt, existed) = db::attempt::ensure(self.conn, &new).await?;
+        let Some((attempt, existed)) = self.afford(&new).await? else {
+            return Ok(());
+        };
         let probe = (self.picture.job.id, position);
         db::mend::rebuilt(self.conn, probe, attempt, existed, i32::try_from(mends)?).await?;
         self.enqueued += 1;
@@ -244,9 +250,25 @@ impl Queue<'_> {
             needs_toolchain: None,
             needs_toolset: Some(toolset),
             needs_qemu: Some(qemu),
+            priority: request.priority.rank(),
         };
         self.enqueue(position, i32::try_from(run)?, reason, &new)
             .await
+    }
+
+    /// The attempt and whether it existed, which costs nothing; `None` when the budget is used up.
+    async fn afford(&mut self, new: &NewAttempt<'_>) -> anyhow::Result<Option<(i64, bool)>> {
+        if !self.purse.has(new.kind)
+            && !db::attempt::known(self.conn, new.kind, new.identity).await?
+        {
+            self.purse.refused = true;
+            return Ok(None);
+        }
+        let (attempt, existed) = db::attempt::ensure(self.conn, new).await?;
+        if !existed {
+            self.purse.spend(new.kind);
+        }
+        Ok(Some((attempt, existed)))
     }
 
     async fn enqueue(
@@ -256,7 +278,9 @@ impl Queue<'_> {
         reason: &str,
         new: &NewAttempt<'_>,
     ) -> anyhow::Result<()> {
-        let (attempt, existed) = db::attempt::ensure(self.conn, new).await?;
+        let Some((attempt, existed)) = self.afford(new).await? else {
+            return Ok(());
+        };
         let job = self.picture.job.id;
         db::job::insert_probe(
             self.conn, job, position, new.kind, run, attempt, existed, reason,

@@ -95,6 +95,7 @@ async fn load(
         let more = format!(" Linux {version} could not be fetched, and is tried again: {why}.");
         job.sentence.push_str(&more);
     }
+    job.also_asked = db::question::requesters(&mut *conn, id).await?;
     if let Some(origin) = picture.job.origin
         && db::sight::job(&mut *conn, sight, origin).await?.is_some()
     {
@@ -165,6 +166,7 @@ pub(super) fn ended(row: &JobRow) -> Job {
         mends: vec![],
         held: 0,
         retracted: retracted(row),
+        also_asked: vec![],
         origin: None,
         further: vec![],
         stage_ms: BTreeMap::new(),

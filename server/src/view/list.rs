@@ -9,7 +9,7 @@ use firstbad_api::list::{
 };
 
 use super::job::STRANDED;
-use super::sentence::{WAITING, outcome_sentence, retracted_sentence};
+use super::sentence::{outcome_sentence, retracted_sentence, waiting};
 use crate::access::Principal;
 use crate::db::list::{Filter, Found, Row};
 use crate::db::{self, rfc3339};
@@ -188,6 +188,7 @@ fn read<'a>(query: &'a JobsQuery, owner: &'a str, each: usize) -> Result<Asked<'
             outcome: one_of("outcome", &query.outcome, &OUTCOMES)?,
             signal: one_of("signal", &query.signal, &SIGNALS)?,
             owner: mine,
+            label: name("label", &query.label)?,
         },
         before,
         limit,
@@ -253,7 +254,7 @@ fn listed(row: Row) -> Listed {
             }
         }
         (None, Some(progress)) if row.state != "queued" => progress.sentence.clone(),
-        (None, _) if row.state == "queued" => WAITING.to_owned(),
+        (None, _) if row.state == "queued" => waiting(asked.toolchain.as_deref()),
         (None, _) => "It has just begun.".to_owned(),
     };
     let named = match asked.good.is_empty() {
@@ -285,6 +286,7 @@ fn listed(row: Row) -> Listed {
         step: progress.as_ref().map_or(0, |p| p.step),
         steps: progress.as_ref().map_or(range.steps as usize, |p| p.steps),
         eta_s: progress.and_then(|p| p.eta_s),
+        labels: asked.labels,
         created_at: rfc3339(row.created_at),
         ended_at: row.ended_at.map(rfc3339),
     }

@@ -6,8 +6,15 @@ use crate::picture::Picture;
 use crate::tasks::walk;
 
 /// Of a job that has not begun.
-pub(super) const WAITING: &str =
-    "Waiting for a worker: none is connected; the command firstbad worker starts one.";
+pub(super) fn waiting(toolchain: Option<&str>) -> String {
+    match toolchain {
+        None => "Waiting for a worker: none is connected; the command firstbad worker starts one."
+            .to_owned(),
+        Some(name) => {
+            format!("Waiting for a worker whose compiler is called {name:?}: none is connected.")
+        }
+    }
+}
 
 pub(super) fn running_sentence(
     picture: &Picture,
@@ -16,7 +23,7 @@ pub(super) fn running_sentence(
     more: usize,
 ) -> String {
     if picture.job.state == "queued" {
-        return WAITING.to_owned();
+        return waiting(picture.job.request.toolchain.as_deref());
     }
     if picture.job.request.survey {
         return format!("Running {} releases.", picture.surveyed().len());

@@ -35,9 +35,7 @@ pub(super) fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     }
     job.stage_ms = stage_ms;
     job.mends = picture.mends.iter().map(Mend::from).collect();
-    let sites = picture.sites.values().chain(picture.reverts.values());
-    let probes = sites.flat_map(|s| s.build.iter().chain(s.tests.iter().map(|t| &t.probe)));
-    job.held = probes.filter(|p| p.state == "held").count();
+    job.held = picture.probes().filter(|p| p.state == "held").count();
     let candidates = picture.revisions.range(0..).map(|(_, r)| r);
     let suspected = candidates.filter(|r| r.eligible && r.weight > Some(1));
     job.relevant = picture.weights().map(|_| suspected.count());

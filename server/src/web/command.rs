@@ -74,6 +74,7 @@ pub(super) fn command(request: &NewJob) -> String {
     if let Some(title) = &request.title {
         flag("title", title);
     }
+    terms_flags(request, &mut flag);
     let mut switch = |on: bool, name: &str| {
         if on {
             words.push(name.to_string());
@@ -87,8 +88,32 @@ pub(super) fn command(request: &NewJob) -> String {
     switch(request.every_flip, "--every-flip");
     switch(request.two_point, "--two-point");
     switch(request.private, "--private");
+    switch(request.fresh, "--fresh");
     words.push("--wait".to_string());
     words.join(" ")
+}
+
+/// On what terms it is asked for; who is told stays with who asks.
+fn terms_flags(request: &NewJob, flag: &mut impl FnMut(&str, &str)) {
+    request.labels.iter().for_each(|label| flag("label", label));
+    if !request.priority.is_normal() {
+        flag("priority", request.priority.as_str());
+    }
+    let budget = &request.budget;
+    let numbers = [
+        ("max-builds", budget.builds),
+        ("max-vm-minutes", budget.vm_minutes),
+        ("max-wall-minutes", budget.wall_minutes),
+        ("parallelism", request.parallelism),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            flag(name, &number.to_string());
+        }
+    }
+    if let Some(name) = &request.toolchain {
+        flag("toolchain", name);
+    }
 }
 
 /// Its file and options on the command line.

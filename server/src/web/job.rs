@@ -220,6 +220,16 @@ impl<'a> JobPage<'a> {
         base || !config.fragment.is_empty() || !self.job.request.fixups.is_empty()
     }
 
+    /// Whether it was asked for on other terms than most, or by others too.
+    fn has_terms(&self) -> bool {
+        let request = &self.job.request;
+        let plain = request.labels.is_empty()
+            && request.priority.is_normal()
+            && request.budget.is_unlimited()
+            && self.job.also_asked.is_empty();
+        !plain
+    }
+
     /// Why a job that ended without a commit did so, and what to do next.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.job.outcome.as_ref()? {

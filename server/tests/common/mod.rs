@@ -141,8 +141,11 @@ impl TestServer {
         answer.json().await.unwrap()
     }
 
+    /// A job of its own, even if another one has the same question.
     pub async fn submit(&self, body: &Value) -> i64 {
-        let answer = self.post("/jobs", body).await;
+        let mut body = body.clone();
+        body["fresh"] = json!(true);
+        let answer = self.post("/jobs", &body).await;
         let status = answer.status();
         let text = answer.text().await.unwrap();
         assert_eq!(status, StatusCode::CREATED, "{text}");

@@ -59,6 +59,11 @@ pub struct Asked {
     pub exclude: String,
     pub two_point: Option<String>,
     pub every_flip: Option<String>,
+    pub labels: String,
+    pub priority: String,
+    pub max_builds: String,
+    pub max_vm_minutes: String,
+    pub max_wall_minutes: String,
     /// Of the form that submits: sent twice, it is one job.
     #[serde(skip_serializing)]
     pub key: String,
@@ -96,6 +101,9 @@ impl Wrong {
             ["custom", ..] => "own_text",
             ["fixups", ..] => "fixup",
             ["base"] => "at",
+            ["budget", "builds"] => "max_builds",
+            ["budget", "vm_minutes"] => "max_vm_minutes",
+            ["budget", ..] => "max_wall_minutes",
             [field, ..] => field,
             [] => "",
         };
@@ -169,6 +177,7 @@ impl Asked {
             every_flip: on(request.every_flip),
             fixup: request.fixups.concat(),
             selftests_from: request.selftests_from.clone().unwrap_or_default(),
+            labels: request.labels.join(" "),
             ..Asked::default()
         };
         match &request.signal {
@@ -243,6 +252,8 @@ impl Asked {
             "private": self.private.is_some(),
             "two_point": self.two_point.is_some(),
             "every_flip": self.every_flip.is_some(),
+            "labels": words(&self.labels),
+            "budget": {},
             "config": { "fragment": lines(&self.fragment) },
         });
         self.own_test(&mut body)?;
@@ -264,12 +275,25 @@ impl Asked {
                 set(name, json!(number));
             }
         }
+        if !self.priority.is_empty() {
+            set("priority", json!(self.priority));
+        }
+        for (field, name, text) in [
+            ("max_builds", "builds", &self.max_builds),
+            ("max_vm_minutes", "vm_minutes", &self.max_vm_minutes),
+            ("max_wall_minutes", "wall_minutes", &self.max_wall_minutes),
+        ] {
+            if !text.trim().is_empty() {
+                let number: u32 = number(field, text)?;
+                body["budget"][name] = json!(number);
+            }
+        }
         if !self.confidence.trim().is_empty() {
             let percent: f64 = number("confidence", self.confidence.trim_end_matches(['%', ' ']))?;
-            set("confidence", json!((percent * 1e4).round() / 1e6));
+            body["confidence"] = json!((percent * 1e4).round() / 1e6);
         }
         if !self.title.trim().is_empty() {
-            set("title", json!(self.title.trim()));
+            body["title"] = json!(self.title.trim());
         }
         match self.base.as_str() {
             "tinyconfig" | "x86_64_defconfig" => body["config"]["base"] = json!(self.base),

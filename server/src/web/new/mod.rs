@@ -29,7 +29,7 @@ const LINK_BYTES: usize = 6 << 10;
 
 /// Fields that few questions need.
 const RARE: &str = "base config fragment mode vcpus runs confidence seed skip paths first_parent every_flip \
-                    two_point fixup title";
+                    two_point fixup title labels priority max_builds max_vm_minutes max_wall_minutes";
 
 /// A suite to choose.
 struct Choice {
