@@ -57,6 +57,10 @@ pub const SESSION_S: i64 = 7 * 24 * 3600;
 pub const SIGN_INS_OF_NAME: usize = 5;
 /// The same of all names from one address.
 pub const SIGN_INS_OF_ADDRESS: usize = 30;
+/// A sign-in with an identity provider comes back within, seconds.
+pub const SIGN_IN_S: i64 = 600;
+/// An identity provider answers within, seconds.
+pub const OIDC_TIMEOUT_S: u64 = 10;
 /// An address that a user names, bytes.
 pub const URL_BYTES: usize = 2048;
 /// A receiver of a webhook answers within, seconds.

@@ -68,6 +68,9 @@ pub struct User {
     pub name: String,
     pub role: String,
     pub disabled: bool,
+    /// The identity provider it signs in with; without one it has a password here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     pub created_at: String,
     /// When one of its sessions was last used.
     pub seen_at: Option<String>,

@@ -114,6 +114,8 @@ pub struct UpArgs {
     /// processor, as memory allows, at most 8].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: Option<u8>,
+    #[command(flatten, next_help_heading = "Signing in with an identity provider")]
+    pub oidc: crate::oidc::OidcArgs,
 }
 
 /// Who may read a server, and under which address.
@@ -168,6 +170,8 @@ pub struct ServerArgs {
     /// Times of the lease protocol: `drill` is for tests.
     #[arg(long, env = "FIRSTBAD_TIMING", value_enum, default_value_t = Pace::Default, hide = true)]
     pub timing: Pace,
+    #[command(flatten, next_help_heading = "Signing in with an identity provider")]
+    pub oidc: crate::oidc::OidcArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -32,6 +32,7 @@ pub fn server(args: &ServerArgs) -> Done {
         private: args.gate.private,
         url: args.gate.url.clone(),
         webhook_allow: args.gate.webhook_allow.clone(),
+        oidc: args.oidc.config()?,
     };
     until_told(async |stop| firstbad_server::run(config, stop).await)
 }

@@ -13,6 +13,7 @@ mod daemon;
 mod fail;
 mod input;
 mod log;
+mod oidc;
 mod place;
 mod presets;
 mod replay;

@@ -96,6 +96,7 @@ fn server_args(data: &Path, args: &UpArgs) -> Vec<String> {
     for network in &args.gate.webhook_allow {
         words.extend(["--webhook-allow".into(), network.to_string()]);
     }
+    words.extend(args.oidc.words());
     words
 }
 

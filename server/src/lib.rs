@@ -24,6 +24,7 @@ pub mod ladder;
 pub mod luck;
 pub mod maintainers;
 pub mod matrix;
+pub mod oidc;
 pub mod outgoing;
 pub mod pg;
 pub mod picture;

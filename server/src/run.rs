@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::access::{self, Access, Gate, Object, Role, Routes, Surface};
+use crate::oidc::{Oidc, OidcConfig};
 use crate::state::App;
 use crate::suites::Suites;
 use crate::{api, db, git_http, pg, tasks, web};
@@ -38,6 +39,8 @@ pub struct ServerConfig {
     pub url: Option<String>,
     /// Addresses that webhooks may go to besides those of the public internet, and without TLS.
     pub webhook_allow: Vec<IpNet>,
+    /// Whom people may sign in with besides us; asks for `url`.
+    pub oidc: Option<OidcConfig>,
 }
 
 /// Runs until shutdown.
@@ -132,6 +135,12 @@ pub async fn prepare(pool: PgPool, config: &ServerConfig) -> anyhow::Result<App>
         webhook_allow: config.webhook_allow.clone(),
         ..Gate::default()
     });
+    if let Some(oidc) = &config.oidc {
+        let url = config.url.as_deref();
+        let url = url.context("signing in with a provider asks for the address of this server")?;
+        let oidc = Oidc::new(oidc.clone(), url).context("no way to the identity provider")?;
+        app.oidc = Some(Arc::new(oidc));
+    }
     Ok(app)
 }
 

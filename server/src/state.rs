@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::access::Gate;
 use crate::ladder::Ladders;
+use crate::oidc::Oidc;
 use crate::repo::Repos;
 use crate::store::Store;
 use crate::suites::Suites;
@@ -26,6 +27,8 @@ pub struct App {
     pub incarnation: Uuid,
     pub data: PathBuf,
     pub gate: Arc<Gate>,
+    /// Whom people may sign in with besides us.
+    pub oidc: Option<Arc<Oidc>>,
     /// Wakes the planner and waiting lease requests; the database stays the truth.
     changed: Arc<watch::Sender<u64>>,
 }
@@ -48,6 +51,7 @@ impl App {
             incarnation,
             data,
             gate: Arc::default(),
+            oidc: None,
             changed: Arc::new(watch::Sender::new(0)),
         }
     }

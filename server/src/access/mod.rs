@@ -17,7 +17,7 @@ pub use password::{Refused, hash, unfit};
 pub use principal::{Principal, make_token, put_token};
 pub(crate) use principal::{WORKER, new_token};
 pub use routes::{Route, Routes};
-pub use session::{cookie_of, form_token, new_session, of_request, over};
+pub use session::{Cookie, cookie_of, form_token, new_session, of_request, over};
 pub use signing::{Address, SignIns, Tried, sign_in};
 
 use axum::http::HeaderMap;

@@ -12,7 +12,7 @@ use rand::RngExt;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{Role, session};
+use super::{Cookie, Role, session};
 use crate::db;
 use crate::db::sight::Sight;
 use crate::error::AppError;
@@ -111,7 +111,7 @@ impl Principal {
             let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
             return of_token(app, token).await;
         }
-        let Some(secret) = session::of_request(&app.gate, headers) else {
+        let Some(secret) = session::of_request(&app.gate, headers, Cookie::Session) else {
             return Ok(Principal::Anonymous);
         };
         let mut conn = app.pool.acquire().await?;

@@ -9,27 +9,44 @@ use sha2::{Digest, Sha256};
 
 use super::Gate;
 
-/// Over TLS: bound to this very host by the browser.
-const SECURE: &str = "__Host-firstbad";
-/// Over plain HTTP on this machine, where browsers refuse the other.
-const PLAIN: &str = "firstbad";
+/// What a browser keeps for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    /// Of who is signed in.
+    Session,
+    /// Of a sign-in that went to the identity provider.
+    SignIn,
+}
 
-fn name(gate: &Gate) -> &'static str {
-    match gate.https() {
-        true => SECURE,
-        false => PLAIN,
+impl Cookie {
+    /// Over TLS it is bound to this very host by the browser; over plain HTTP on this machine
+    /// browsers refuse that.
+    fn name(self, gate: &Gate) -> &'static str {
+        match (self, gate.https()) {
+            (Cookie::Session, true) => "__Host-firstbad",
+            (Cookie::Session, false) => "firstbad",
+            (Cookie::SignIn, true) => "__Host-firstbad-sign-in",
+            (Cookie::SignIn, false) => "firstbad-sign-in",
+        }
+    }
+
+    fn lasts_s(self) -> i64 {
+        match self {
+            Cookie::Session => limits::SESSION_S,
+            Cookie::SignIn => limits::SIGN_IN_S,
+        }
     }
 }
 
-/// The secret of a new session.
+/// The secret of a new session, or of a sign-in.
 pub fn new_session() -> String {
     let secret: [u8; 32] = rand::rng().random();
     hex::encode(secret)
 }
 
 /// The secret that a request brings.
-pub fn of_request<'a>(gate: &Gate, headers: &'a HeaderMap) -> Option<&'a str> {
-    let name = name(gate);
+pub fn of_request<'a>(gate: &Gate, headers: &'a HeaderMap, cookie: Cookie) -> Option<&'a str> {
+    let name = cookie.name(gate);
     let cookies = headers.get_all(header::COOKIE).iter();
     let pairs = cookies.filter_map(|v| v.to_str().ok());
     let mut pairs = pairs.flat_map(|v| v.split(';').filter_map(|pair| pair.trim().split_once('=')));
@@ -37,23 +54,20 @@ pub fn of_request<'a>(gate: &Gate, headers: &'a HeaderMap) -> Option<&'a str> {
     (secret.len() == 64).then_some(secret)
 }
 
-/// `Set-Cookie` that begins a session in the browser.
-pub fn cookie_of(gate: &Gate, secret: &str) -> String {
-    let secure = if gate.https() { "; Secure" } else { "" };
-    format!(
-        "{}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}{secure}",
-        name(gate),
-        limits::SESSION_S
-    )
+/// `Set-Cookie` that leaves a secret in the browser.
+pub fn cookie_of(gate: &Gate, cookie: Cookie, secret: &str) -> String {
+    set(gate, cookie, secret, cookie.lasts_s())
 }
 
-/// `Set-Cookie` that ends it.
-pub fn over(gate: &Gate) -> String {
+/// `Set-Cookie` that takes it away.
+pub fn over(gate: &Gate, cookie: Cookie) -> String {
+    set(gate, cookie, "", 0)
+}
+
+fn set(gate: &Gate, cookie: Cookie, secret: &str, lasts_s: i64) -> String {
     let secure = if gate.https() { "; Secure" } else { "" };
-    format!(
-        "{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}",
-        name(gate)
-    )
+    let name = cookie.name(gate);
+    format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lasts_s}{secure}")
 }
 
 /// What the forms of a session carry: no other site can know it, and it tells nothing of the secret.
@@ -74,16 +88,20 @@ mod tests {
         };
         let secret = new_session();
         let sent = |gate: &Gate| {
-            let pair = cookie_of(gate, &secret);
+            let pair = cookie_of(gate, Cookie::Session, &secret);
             let pair = pair.split(';').next().unwrap();
-            let value = format!("a=b; {pair}; firstbad2=x");
+            let other = cookie_of(gate, Cookie::SignIn, &"1".repeat(64));
+            let other = other.split(';').next().unwrap();
+            let value = format!("a=b; {other}; {pair}; firstbad2=x");
             HeaderMap::from_iter([(header::COOKIE, value.parse().unwrap())])
         };
         for gate in [&plain, &tls] {
-            assert_eq!(of_request(gate, &sent(gate)), Some(secret.as_str()));
+            let sent = sent(gate);
+            let found = of_request(gate, &sent, Cookie::Session);
+            assert_eq!(found, Some(secret.as_str()));
         }
-        assert_eq!(of_request(&tls, &sent(&plain)), None);
-        assert!(cookie_of(&tls, &secret).ends_with("; Secure"));
+        assert_eq!(of_request(&tls, &sent(&plain), Cookie::Session), None);
+        assert!(cookie_of(&tls, Cookie::Session, &secret).ends_with("; Secure"));
         assert_ne!(form_token(&secret), secret);
     }
 }

@@ -67,18 +67,18 @@ pub struct SignIns {
 }
 
 impl SignIns {
-    /// Counts a try beforehand; false when there were too many.
-    fn begin(&self, address: Address, name: &str, now: Instant) -> bool {
+    /// Counts a try beforehand; false when there were too many. Without a name it counts for the
+    /// address alone.
+    fn begin(&self, address: Address, name: Option<&str>, now: Instant) -> bool {
         let Ok(mut failed) = self.failed.lock() else {
             return false;
         };
         if failed.len() > REMEMBERED {
             failed.clear();
         }
-        let keys = [
-            ((address, Some(name.to_owned())), limits::SIGN_INS_OF_NAME),
-            ((address, None), limits::SIGN_INS_OF_ADDRESS),
-        ];
+        let of_name = name.map(|n| ((address, Some(n.to_owned())), limits::SIGN_INS_OF_NAME));
+        let of_address = ((address, None), limits::SIGN_INS_OF_ADDRESS);
+        let keys: Vec<(Key, usize)> = of_name.into_iter().chain([of_address]).collect();
         for (key, most) in &keys {
             let times = failed.entry(key.clone()).or_default();
             times.retain(|at| now.duration_since(*at) < WINDOW);
@@ -93,11 +93,24 @@ impl SignIns {
     }
 
     /// The try was none that failed.
-    fn succeeded(&self, address: Address, name: &str) {
+    fn succeeded(&self, address: Address, name: Option<&str>) {
         if let Ok(mut failed) = self.failed.lock() {
-            failed.remove(&(address, Some(name.to_owned())));
+            if let Some(name) = name {
+                failed.remove(&(address, Some(name.to_owned())));
+            }
             failed.entry((address, None)).or_default().pop();
         }
+    }
+
+    /// Counts a request of a sign-in elsewhere as a try; false when there were too many.
+    pub fn elsewhere(&self, address: Address) -> bool {
+        self.begin(address, None, Instant::now())
+    }
+
+    /// Such a sign-in came to its end: neither of its two requests was one that failed.
+    pub fn came_back(&self, address: Address) {
+        self.succeeded(address, None);
+        self.succeeded(address, None);
     }
 }
 
@@ -120,7 +133,7 @@ pub async fn sign_in(
     given: String,
 ) -> Result<Tried, AppError> {
     let sign_ins = &app.gate.sign_ins;
-    if !sign_ins.begin(address, name, Instant::now()) {
+    if !sign_ins.begin(address, Some(name), Instant::now()) {
         return Ok(Tried::TooOften);
     }
     let account = db::account::find(&mut *app.pool.acquire().await?, name).await?;
@@ -128,7 +141,7 @@ pub async fn sign_in(
     let right = password::verify(stored, given).await?;
     Ok(match (right, account) {
         (Ok(()), Some(account)) => {
-            sign_ins.succeeded(address, name);
+            sign_ins.succeeded(address, Some(name));
             Tried::In(account.id, account.name)
         }
         _ => Tried::Wrong,
@@ -148,20 +161,22 @@ mod tests {
         let sign_ins = SignIns::default();
         let now = Instant::now();
         for _ in 0..limits::SIGN_INS_OF_NAME {
-            assert!(sign_ins.begin(at("192.0.2.1"), "alice", now));
+            assert!(sign_ins.begin(at("192.0.2.1"), Some("alice"), now));
         }
-        assert!(!sign_ins.begin(at("192.0.2.1"), "alice", now));
-        assert!(sign_ins.begin(at("192.0.2.2"), "alice", now));
-        assert!(sign_ins.begin(at("192.0.2.1"), "bob", now));
-        assert!(sign_ins.begin(at("192.0.2.1"), "alice", now + WINDOW));
+        assert!(!sign_ins.begin(at("192.0.2.1"), Some("alice"), now));
+        assert!(sign_ins.begin(at("192.0.2.2"), Some("alice"), now));
+        assert!(sign_ins.begin(at("192.0.2.1"), Some("bob"), now));
+        assert!(sign_ins.begin(at("192.0.2.1"), Some("alice"), now + WINDOW));
     }
 
     #[test]
     fn an_address_cannot_try_many_names() {
         let sign_ins = SignIns::default();
         let now = Instant::now();
-        let tried =
-            |n: usize| sign_ins.begin(at(&format!("2001:db8::{n:x}")), &format!("u{n}"), now);
+        let tried = |n: usize| {
+            let name = format!("u{n}");
+            sign_ins.begin(at(&format!("2001:db8::{n:x}")), Some(&name), now)
+        };
         assert_eq!(
             (0..100).filter(|n| tried(*n)).count(),
             limits::SIGN_INS_OF_ADDRESS
@@ -173,8 +188,8 @@ mod tests {
         let sign_ins = SignIns::default();
         let now = Instant::now();
         for _ in 0..100 {
-            assert!(sign_ins.begin(at("192.0.2.1"), "alice", now));
-            sign_ins.succeeded(at("192.0.2.1"), "alice");
+            assert!(sign_ins.begin(at("192.0.2.1"), Some("alice"), now));
+            sign_ins.succeeded(at("192.0.2.1"), Some("alice"));
         }
     }
 

@@ -70,6 +70,12 @@ pub async fn change(
     };
     let role = change.role.map(|r| r.as_str());
     let mut tx = app.pool.begin().await?;
+    if password.is_some()
+        && let Some(issuer) = db::account::issuer(&mut tx, &name).await?
+    {
+        let why = format!("password: {name} signs in with {issuer} and has no password here");
+        return Err(AppError::bad("no-password", "/password", why));
+    }
     let known =
         db::account::update(&mut tx, &name, role, password.as_deref(), change.disabled).await?;
     if !known {

@@ -27,6 +27,59 @@ pub async fn find(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<Ac
     .await
 }
 
+/// The account of who signs in with an identity provider.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Linked {
+    pub id: i64,
+    pub name: String,
+    pub role: String,
+    pub disabled: bool,
+}
+
+/// The account of this subject, kept as it is until the transaction ends.
+pub async fn linked(
+    conn: &mut PgConnection,
+    issuer: &str,
+    subject: &str,
+) -> sqlx::Result<Option<Linked>> {
+    sqlx::query_as(
+        "SELECT id, name, role, disabled_at IS NOT NULL AS disabled FROM account
+          WHERE issuer = $1 AND subject = $2 FOR UPDATE",
+    )
+    .bind(issuer)
+    .bind(subject)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Stores an account without a password; false when the name or the subject has one.
+pub async fn link(
+    conn: &mut PgConnection,
+    name: &str,
+    role: &str,
+    (issuer, subject): (&str, &str),
+) -> sqlx::Result<bool> {
+    let rows = sqlx::query(
+        "INSERT INTO account (name, role, issuer, subject) VALUES ($1, $2, $3, $4)
+             ON CONFLICT DO NOTHING",
+    )
+    .bind(name)
+    .bind(role)
+    .bind(issuer)
+    .bind(subject)
+    .execute(conn)
+    .await?
+    .rows_affected();
+    Ok(rows == 1)
+}
+
+/// The identity provider that an account signs in with, if it does.
+pub async fn issuer(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<String>> {
+    let found = sqlx::query_scalar("SELECT issuer FROM account WHERE name = $1").bind(name);
+    let found: Option<Option<String>> = found.fetch_optional(conn).await?;
+    Ok(found.flatten())
+}
+
 /// Stores an account; false when the name is taken.
 pub async fn insert(
     conn: &mut PgConnection,
@@ -69,10 +122,16 @@ pub async fn update(
     .await?
     .rows_affected();
     if password.is_some() || disabled == Some(true) {
-        let all = "DELETE FROM session USING account a WHERE a.id = account_id AND a.name = $1";
-        sqlx::query(all).bind(name).execute(conn).await?;
+        sign_out_everywhere(conn, name).await?;
     }
     Ok(rows == 1)
+}
+
+/// Ends all sessions of an account.
+pub async fn sign_out_everywhere(conn: &mut PgConnection, name: &str) -> sqlx::Result<()> {
+    let all = "DELETE FROM session USING account a WHERE a.id = account_id AND a.name = $1";
+    sqlx::query(all).bind(name).execute(conn).await?;
+    Ok(())
 }
 
 #[derive(sqlx::FromRow)]
@@ -80,6 +139,7 @@ struct Row {
     name: String,
     role: String,
     disabled: bool,
+    issuer: Option<String>,
     created_at: OffsetDateTime,
     seen_at: Option<OffsetDateTime>,
 }
@@ -87,7 +147,7 @@ struct Row {
 /// All accounts by name.
 pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<User>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT a.name, a.role, a.disabled_at IS NOT NULL AS disabled, a.created_at,
+        "SELECT a.name, a.role, a.disabled_at IS NOT NULL AS disabled, a.issuer, a.created_at,
                 (SELECT max(s.seen_at) FROM session s WHERE s.account_id = a.id) AS seen_at
            FROM account a ORDER BY a.name",
     )
@@ -97,6 +157,7 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<User>> {
         name: r.name,
         role: r.role,
         disabled: r.disabled,
+        issuer: r.issuer,
         created_at: rfc3339(r.created_at),
         seen_at: r.seen_at.map(rfc3339),
     };

@@ -16,6 +16,7 @@ pub mod question;
 pub mod release;
 pub mod repeat;
 pub mod sight;
+pub mod sign_in;
 pub mod survey;
 pub mod token;
 pub mod tree;

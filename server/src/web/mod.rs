@@ -22,6 +22,7 @@ mod log;
 mod login;
 mod metric;
 mod new;
+mod oidc;
 mod place;
 mod record;
 mod strip;
@@ -104,6 +105,8 @@ pub fn routes(app: &App) -> Routes {
     let forms = pages
         .get("/login", Open, Object::None, login::show)
         .post("/login", Open, Object::None, login::sign_in)
+        .get("/login/oidc", Open, Object::None, oidc::begin)
+        .get(crate::oidc::CALLBACK, Open, Object::None, oidc::finish)
         .post("/workers/{id}/drain", Operate, Object::None, place::drain)
         .post(
             "/workers/{id}/undrain",

@@ -40,6 +40,15 @@ impl TestServer {
 
     /// A server that asks readers for an account too, or that is reached under an address.
     pub async fn start_as(private: bool, address: Option<&str>) -> TestServer {
+        TestServer::start_with(|config| {
+            config.private = private;
+            config.url = address.map(str::to_owned);
+        })
+        .await
+    }
+
+    /// A server that is started differently; `listen` has the address already.
+    pub async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> TestServer {
         let database = firstbad_server::pg::test_database()
             .await
             .expect("Postgres: scripts/setup.sh installs it");
@@ -49,22 +58,25 @@ impl TestServer {
             .await
             .unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let config = ServerConfig {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listen = listener.local_addr().unwrap();
+        let mut config = ServerConfig {
             data: dir.path().join("data"),
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen,
             database_url: None,
             timing: Timing {
                 long_poll_ms: 50,
                 ..Timing::DRILL
             },
-            private,
-            url: address.map(str::to_owned),
+            private: false,
+            url: None,
             webhook_allow: vec!["127.0.0.0/8".parse().unwrap()],
+            oidc: None,
         };
+        change(&mut config);
         std::fs::create_dir_all(&config.data).unwrap();
         let app = prepare(pool, &config).await.unwrap();
-        let listener = tokio::net::TcpListener::bind(config.listen).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("http://{listen}");
         let service = router(app.clone());
         tokio::spawn(async move { axum::serve(listener, service).await });
         let read = |name: &str| std::fs::read_to_string(config.data.join(name)).unwrap();
