@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::amend::{Mend, Retraction};
 use crate::custom::CustomTest;
 use crate::fstests::Fstests;
+use crate::known::Answered;
 use crate::lease::{ConfigBase, RunMode};
 use crate::terms::{Budget, Callback, Priority};
 
@@ -196,6 +197,9 @@ pub struct Range {
     /// Of a request without a good end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub walk: Option<Walk>,
+    /// Of a preview: a job that has answered this already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
 }
 
 /// The way back over releases to a good one.
@@ -615,4 +619,7 @@ pub struct Created {
     /// What deliveries to the callback are signed with, when the server made it. It is told only here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_secret: Option<String>,
+    /// A job that has answered this already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
 }

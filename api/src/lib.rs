@@ -12,6 +12,7 @@ pub mod custom;
 pub mod fstests;
 pub mod guest;
 pub mod job;
+pub mod known;
 pub mod lease;
 pub mod limits;
 pub mod list;

@@ -140,6 +140,10 @@ pub const LEASE_LOSSES: i32 = 3;
 pub const REPEATED_ONE_IN: u32 = 32;
 /// Revisions in one range.
 pub const RANGE_REVISIONS: usize = 200_000;
+/// The newest commits of a tree that are looked through for changes known from elsewhere.
+pub const CHANGES_LOOKED_THROUGH: usize = 100_000;
+/// Of these, so many in one pass.
+pub const CHANGES_AT_ONCE: usize = 1_000;
 /// Tries at which an archive has to be without a release before it is skipped.
 pub const RELEASE_FETCHES: i32 = 3;
 /// Time before a release that could not be fetched is tried again, after each try, seconds.

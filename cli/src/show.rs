@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use firstbad_api::job::{Changed, Check, Difference, Job, JobConfig, Outcome, Range, RevSubject};
+use firstbad_api::known::Answered;
 use firstbad_api::lease::ConfigBase;
 use firstbad_api::list::Listed;
 use firstbad_api::tree::Tree;
@@ -43,6 +44,16 @@ pub fn range(range: &Range) -> String {
             .join(" "),
         text::short(&range.bad),
         range.steps
+    )
+}
+
+/// A job that has answered the same question.
+pub fn answered(answered: &Answered) -> String {
+    format!(
+        "answered already: job {} named {} {}",
+        answered.job,
+        text::short(&answered.rev),
+        line(&answered.subject)
     )
 }
 

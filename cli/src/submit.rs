@@ -28,6 +28,9 @@ pub async fn run(common: &Common, args: &SubmitArgs) -> Done {
             return show::json(&range);
         }
         println!("{}", show::range(&range));
+        if let Some(answered) = &range.answered {
+            println!("{}", show::answered(answered));
+        }
         return Ok(0);
     }
     let headers: Vec<(&'static str, &str)> = args
@@ -36,6 +39,9 @@ pub async fn run(common: &Common, args: &SubmitArgs) -> Done {
         .map(|key| ("Idempotency-Key", key.as_str()))
         .collect();
     let created: Created = client.post("/api/v1/jobs", &body, &headers).await?;
+    if let Some(answered) = &created.answered {
+        eprintln!("{}", show::answered(answered));
+    }
     if !args.wait {
         if args.json {
             return show::json(&created);

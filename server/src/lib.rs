@@ -20,6 +20,7 @@ pub mod git_http;
 pub mod identity;
 pub mod judge;
 pub mod kconfig;
+pub mod known;
 pub mod ladder;
 pub mod luck;
 pub mod maintainers;

@@ -15,6 +15,7 @@ use crate::access::Principal;
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
 use crate::error::AppError;
+use crate::known;
 use crate::state::App;
 
 /// Longest reason of what somebody does, characters.
@@ -37,9 +38,15 @@ pub(crate) struct Checked {
 
 pub async fn preview(
     State(app): State<App>,
+    who: Principal,
     Json(new): Json<NewJob>,
 ) -> Result<Json<Range>, AppError> {
-    Ok(Json(check(&app, new).await?.range))
+    let checked = check(&app, new).await?;
+    let answered = known::answered(&app, &who.sight(), &checked).await?;
+    Ok(Json(Range {
+        answered,
+        ..checked.range
+    }))
 }
 
 pub async fn create(
@@ -74,6 +81,7 @@ pub(crate) async fn submit(
     }
     terms::check_priority(who, &new)?;
     let checked = check(app, new).await?;
+    let answered = known::answered(app, &who.sight(), &checked).await?;
     let mut tx = app.pool.begin().await?;
     if !checked.request.fresh {
         let private = checked.request.private;
@@ -104,6 +112,7 @@ pub(crate) async fn submit(
     db::audit(&mut tx, who.name(), "job submitted", Some(id), None, detail).await?;
     tx.commit().await?;
     app.wake();
+    answer.answered = answered;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -247,6 +256,7 @@ pub(super) fn created(id: i64, created: bool) -> Created {
         created,
         joined: false,
         callback_secret: None,
+        answered: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod fstests;
 pub(crate) mod histories;
 pub(crate) mod jobs;
+mod known;
 mod leases;
 pub(crate) mod marks;
 pub mod openapi;
@@ -97,6 +98,7 @@ fn reads(routes: Routes) -> Routes {
         .get("/jobs", Read, Object::None, reads::jobs)
         .get("/jobs/{id}", Read, Object::Job, reads::job)
         .get("/jobs/{id}/audit", Read, Object::Job, amend::of_job)
+        .get("/jobs/{id}/known", Read, Object::Job, known::show)
         .get("/jobs/{id}/report", Read, Object::Job, reads::report)
         .get("/jobs/{id}/report.eml", Read, Object::Job, reads::eml)
         .get("/jobs/{id}/mail", Read, Object::Job, reads::mail)

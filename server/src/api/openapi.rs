@@ -10,6 +10,7 @@ use axum::extract::State;
 use firstbad_api::amend::{Amend, Done, Retract};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Cancel, Created, HumanMark, Job, NewJob, NewMark, Range};
+use firstbad_api::known::Known;
 use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd};
 use firstbad_api::list::JobList;
 use firstbad_api::metric::MetricOfJob;
@@ -187,6 +188,12 @@ const FROM: &[(&str, &str, bool, &str)] = &[(
     "`Name <address>` of who will send it: for `From:` and `Reported-by:`.",
 )];
 
+/// What is known besides, and what is watched.
+#[rustfmt::skip]
+static WATCHED: [Operation; 1] = [
+    operation(("get", "/jobs/{id}/known"), "getKnown", "jobs", "Where the change that a job named lives besides, and which commits repair it or take it back.", None, Answer::Json(200, of::<Known>)),
+];
+
 const UPLOAD: &[(&str, &str, bool, &str)] = &[
     ("attempt", "integer", true, "Of the lease."),
     ("epoch", "integer", true, "Of the lease."),
@@ -205,7 +212,7 @@ const UPLOAD: &[(&str, &str, bool, &str)] = &[
 
 /// All operations.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().chain(MORE)
+    OPERATIONS.iter().chain(&WATCHED).chain(MORE)
 }
 
 /// `GET /openapi.json`.

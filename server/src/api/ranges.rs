@@ -52,6 +52,7 @@ pub(crate) async fn range(
         merges: commits.iter().filter(|c| c.merge).count(),
         steps: steps(candidates),
         walk: None,
+        answered: None,
     };
     let mut revisions = ends(app, &new.tree, good).await?;
     revisions.extend(rows(commits)?);
@@ -91,6 +92,7 @@ pub(super) async fn releases_before(
             oldest: oldest.name.clone(),
             looked: Vec::new(),
         }),
+        answered: None,
     };
     let mut line: Vec<RangeCommit> = Vec::new();
     for release in releases {

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod audit;
 pub mod forecast;
 pub mod job;
+pub mod known;
 pub mod lease;
 pub mod list;
 pub mod live;
@@ -46,6 +47,12 @@ pub async fn writable(conn: &mut PgConnection) -> sqlx::Result<bool> {
         .fetch_one(conn)
         .await?;
     Ok(read_only == "off")
+}
+
+/// The same of unix seconds; empty when there is no such moment.
+pub fn rfc3339_of(seconds: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(seconds);
+    at.map(rfc3339).unwrap_or_default()
 }
 
 /// RFC 3339 in UTC, whole seconds.

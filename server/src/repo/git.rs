@@ -193,6 +193,73 @@ pub(super) async fn expect(
     Ok(output.stdout)
 }
 
+/// Runs `first` on `input`, and `second` on what that prints, to the end or to the bound: what the
+/// second prints. Nothing of what goes between them is held here.
+pub(super) async fn pipe(
+    mut first: Command,
+    mut second: Command,
+    input: &[u8],
+    bound: Bound,
+) -> Result<Vec<u8>, RepoError> {
+    let lost = |e: std::io::Error| RepoError::Failed(format!("git was lost: {e}"));
+    let mut first = first
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(lost)?;
+    let first_group = Group::of(&first);
+    let (stdin, between) = (first.stdin.take(), first.stdout.take());
+    let between: Stdio = match between {
+        Some(pipe) => pipe.try_into().map_err(lost)?,
+        None => Stdio::null(),
+    };
+    let mut second = second
+        .stdin(between)
+        .process_group(0)
+        .spawn()
+        .map_err(lost)?;
+    let second_group = Group::of(&second);
+    let (errors, stdout, more) = (
+        first.stderr.take(),
+        second.stdout.take(),
+        second.stderr.take(),
+    );
+    let talk = async {
+        let write = async {
+            if let Some(mut pipe) = stdin {
+                // git may stop reading early; its exit status says why.
+                let _ = pipe.write_all(input).await;
+            }
+        };
+        let (_, out, first_says, second_says) = tokio::join!(
+            write,
+            take(stdout, bound.bytes),
+            take(errors, STDERR_BYTES),
+            take(more, STDERR_BYTES)
+        );
+        let ended = (first.wait().await, second.wait().await);
+        (ended, out, first_says.0, second_says.0)
+    };
+    let ended = tokio::time::timeout(bound.time, talk).await;
+    let late = || RepoError::Failed(format!("git did not end within {} s", bound.time.as_secs()));
+    let ((first_ended, second_ended), (stdout, cut), first_says, second_says) =
+        ended.map_err(|_| late())?;
+    first_group.forget();
+    second_group.forget();
+    for (status, says) in [(first_ended, first_says), (second_ended, second_says)] {
+        let output = Output {
+            status: status.map_err(lost)?,
+            stdout: Vec::new(),
+            stderr: String::from_utf8_lossy(&says).into_owned(),
+            cut,
+        };
+        if !output.status.success() || cut {
+            return Err(RepoError::Failed(format!("git: {}", output.complaint())));
+        }
+    }
+    Ok(stdout)
+}
+
 /// Reads all, keeps the first `limit` bytes; true when something was dropped.
 async fn take(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> (Vec<u8>, bool) {
     let Some(mut pipe) = pipe else {

@@ -5,6 +5,7 @@
 //! Sources, names, references and patches are hostile: full ids are checked by
 //! shape, everything else reaches git through its standard input.
 
+mod changes;
 mod commit;
 mod configs;
 mod fetch;
@@ -24,6 +25,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use changes::Message;
 pub use commit::{CommitInfo, FileStat};
 pub use memo::Names;
 pub use range::RangeCommit;

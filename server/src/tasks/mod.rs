@@ -4,6 +4,7 @@ pub mod advance_jobs;
 mod budget;
 pub mod deliver;
 pub mod expire_leases;
+pub mod known;
 pub mod leads_on;
 mod queue;
 mod release_pair;

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use firstbad_api::job::{Job, Outcome};
+use firstbad_api::known::{Known, Likeness, LookedThrough};
 
 use super::error::{Page, PageError, id, page};
 use super::format;
@@ -23,6 +24,7 @@ struct Line<'a> {
 pub struct CulpritPage<'a> {
     job: &'a Job,
     change: Change,
+    known: Known,
     report: &'a Report,
     mailto: String,
     /// Recipients beyond what one mail goes to.
@@ -48,6 +50,15 @@ impl CulpritPage<'_> {
                 text,
             })
             .collect()
+    }
+
+    fn likeness(&self, how: &Likeness) -> &'static str {
+        likeness(*how)
+    }
+
+    fn looked(&self) -> String {
+        let told: Vec<String> = self.known.looked.iter().map(looked).collect();
+        told.join("; ")
     }
 
     fn confidence(&self) -> String {
@@ -83,14 +94,40 @@ pub(super) async fn show(State(app): State<App>, who: Principal, Path(text): Pat
             "Its tree does not have the commit any more.",
         ));
     };
+    let known = crate::known::of(&app, tree, &rev).await?;
     let report = crate::report::for_job(&app, number, None).await?;
     let report = report.ok_or_else(|| PageError::missing(&what, "The job is gone."))?;
     page(&CulpritPage {
         job: &job,
         change,
+        known,
         mailto: report.mailto(&app),
         left_out: format::count(report.recipients.left_out, "recipient"),
         reachable: app.gate.url.is_some(),
         report: &report,
     })
+}
+
+/// Why two commits are held to be one change.
+fn likeness(how: Likeness) -> &'static str {
+    match how {
+        Likeness::Commit => "the same commit",
+        Likeness::Patch => "the same patch",
+        Likeness::Named => "says it is a copy",
+        Likeness::Title => "the same title alone",
+    }
+}
+
+/// How far a tree was looked through, in words.
+fn looked(tree: &LookedThrough) -> String {
+    let commits = format::count(tree.commits, "commit");
+    let name = &tree.tree;
+    match (&tree.since, tree.done) {
+        (_, false) => format!("{name}: {commits}, and it is still being read"),
+        (None, true) => format!("{name}: all {commits}"),
+        (Some(since), true) => {
+            let day = since.get(..10).unwrap_or(since);
+            format!("{name}: the newest {commits}, since {day}")
+        }
+    }
 }

@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect};
 use axum::{Form, Json};
 use firstbad_api::job::NewJob;
+use firstbad_api::known::Answered;
 use firstbad_api::tree::NewSeries;
 use serde_json::{Value, json};
 
@@ -18,10 +19,11 @@ use asked::{Asked, Wrong, ended, lines};
 use super::command::command;
 use super::error::{Page, page};
 use super::format::{self, shell};
-use crate::access::{Principal, Role};
+use crate::access::{self, Principal, Role};
 use crate::api::{histories, jobs};
 use crate::error::AppError;
 use crate::forecast::Forecast;
+use crate::known;
 use crate::state::App;
 
 /// Longest query of a link to a form.
@@ -47,6 +49,7 @@ pub struct NewPage {
     suites: Vec<Choice>,
     wrong: Option<Wrong>,
     forecast: Option<Forecast>,
+    answered: Option<Answered>,
     command: String,
     curl: String,
 }
@@ -59,6 +62,7 @@ impl NewPage {
             suites: suites(app),
             wrong: None,
             forecast: None,
+            answered: None,
             command: String::new(),
             curl: String::new(),
             asked,
@@ -76,7 +80,11 @@ impl NewPage {
         out.command = command(&request);
         out.curl = curl(&request);
         match jobs::check(app, request).await {
-            Ok(checked) => out.forecast = Some(Forecast::of(app, &checked).await?),
+            Ok(checked) => {
+                let sight = access::current().principal.sight();
+                out.answered = known::answered(app, &sight, &checked).await?;
+                out.forecast = Some(Forecast::of(app, &checked).await?);
+            }
             Err(AppError::Problem(problem)) => out.wrong = Some(Wrong::from_problem(*problem)),
             Err(error) => return Err(error),
         }
