@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-powercut bench-replay bench-search bench-web
+.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-powercut bench-replay bench-search bench-web fuzz-api
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
@@ -44,6 +44,10 @@ bench-search:
 # p95 of each kind of page with 10^4 jobs and 10^5 attempts stored. JOBS=10000 RUNS=10000 RATE=50 KEEP=1
 bench-web:
 	@JOBS="$(JOBS)" RUNS="$(RUNS)" RATE="$(RATE)" KEEP="$(KEEP)" scripts/bench-web.sh
+
+# Every request that the API's description allows, and many that it does not, for ten minutes. SECONDS_IN_ALL=600
+fuzz-api:
+	@SECONDS_IN_ALL="$(SECONDS_IN_ALL)" scripts/fuzz-api.sh
 
 # Known vulnerabilities and licences of the dependencies; needs cargo-deny.
 audit:

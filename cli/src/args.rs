@@ -81,6 +81,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Wait for what a server posts to a webhook or callback, check its signature, and print it.
+    Receive(crate::receive::ReceiveArgs),
     /// Run a recorded test again, byte for byte; exit 0 only if it was identical.
     Replay(ReplayArgs),
     /// Run one suite on a kernel image, on this machine alone: no server, no database.

@@ -16,6 +16,7 @@ mod log;
 mod oidc;
 mod place;
 mod presets;
+mod receive;
 mod replay;
 mod run_suite;
 mod search;
@@ -101,6 +102,7 @@ async fn command(cli: &Cli) -> Done {
         Command::BisectLog { job } => print(common, job, "bisect-log").await,
         Command::Jobs(args) => jobs(common, args).await,
         Command::Attempts(args) => attempts::run(common, args).await,
+        Command::Receive(args) => receive::run(args).await,
         Command::Replay(args) => replay::run(common, args).await,
         Command::RunSuite(args) => run_suite::run(args).await,
         Command::Workers { json } => workers(common, *json).await,

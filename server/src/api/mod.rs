@@ -32,6 +32,7 @@ use crate::access::Access::*;
 use crate::access::{Object, Routes, Surface};
 use crate::error::AppError;
 use crate::state::App;
+use crate::web::live;
 
 /// Longest text of a refusal that is passed on, bytes.
 const REFUSAL_BYTES: usize = 64 << 10;
@@ -132,6 +133,7 @@ fn reads(routes: Routes) -> Routes {
             reads::artefact,
         )
         .get("/workers", Read, Object::None, reads::workers)
+        .get("/live", Read, Object::Followed, live::stream)
 }
 
 fn users(routes: Routes) -> Routes {

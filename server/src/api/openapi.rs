@@ -142,15 +142,16 @@ pub static OPERATIONS: &[Operation] = &[
     operation(("post", "/surveys"), "submitSurvey", "surveys", "Run suites on a row of releases.", Some(of::<NewSurvey>), Answer::Json(201, of::<Created>)),
     operation(("get", "/surveys/{id}"), "getSurvey", "surveys", "Read the matrix, with every change between neighbours.", None, Answer::Json(200, of::<Matrix>)),
     operation(("get", "/surveys/{id}/csv"), "getSurveyCsv", "surveys", "The matrix as CSV.", None, Body("text/csv")),
-    operation(("post", "/surveys/{id}/releases"), "extendSurvey", "surveys", "Add releases; what was run is not run again.", Some(of::<MoreReleases>), Nothing(204)),
+    operation(("post", "/surveys/{id}/releases"), "extendSurvey", "surveys", "Add releases; what was run is not run again.", Some(of::<MoreReleases>), Answer::Json(200, of::<Created>)),
     operation(("post", "/surveys/{id}/bisect"), "bisectChange", "surveys", "Look into a change with a job.", Some(of::<BisectEdge>), Answer::Json(201, of::<Created>)),
     operation(("get", "/trees"), "listTrees", "trees", "List the mirrored repositories.", None, Answer::Json(200, of::<Vec<Tree>>)),
     operation(("post", "/trees"), "addTree", "trees", "Mirror a repository; answers after the first fetch.", Some(of::<NewTree>), Answer::Json(201, of::<Tree>)),
     operation(("delete", "/trees/{name}"), "removeTree", "trees", "Forget a repository that no job uses.", None, Nothing(204)),
     operation(("post", "/trees/{name}/fetch"), "fetchTree", "trees", "Fetch now.", None, Answer::Json(200, of::<Tree>)),
-    with(operation(("get", "/trees/{name}/resolve"), "resolveRevision", "trees", "The commit that a name means.", None, Answer::Json(200, of::<Resolved>)), &[("rev", "string", true, "A tag, branch or commit id.")]),
+    with(operation(("get", "/trees/{name}/resolve"), "resolveRevision", "trees", "The commit that a name means.", None, Answer::Json(200, of::<Resolved>)), &[("ref", "string", true, "A tag, branch or commit id.")]),
     operation(("post", "/trees/{name}/series"), "writeSeries", "trees", "Write a patch series as commits, to be searched.", Some(of::<NewSeries>), Answer::Json(201, of::<History>)),
     operation(("post", "/trees/{name}/configs"), "writeConfigs", "trees", "Write the way between two configurations as commits, to be searched.", Some(of::<NewConfigs>), Answer::Json(201, of::<History>)),
+    with(operation(("get", "/live"), "follow", "jobs", "Server-sent events: `changed` with a version as its id, at once and whenever something is another; go on with `Last-Event-ID`.", None, Body("text/event-stream")), &[("of", "string", true, "all, job/N, attempt/N or log/N/NAME.")]),
     operation(("get", "/workers"), "listWorkers", "workers", "List the workers, live ones first.", None, Answer::Json(200, of::<Vec<Worker>>)),
     operation(("post", "/workers/{id}/drain"), "drainWorker", "workers", "Give a worker no more work.", None, Nothing(204)),
     operation(("delete", "/workers/{id}/drain"), "undrainWorker", "workers", "Give it work again.", None, Nothing(204)),
@@ -226,6 +227,24 @@ pub(crate) fn described(app: &App) -> &'static Value {
     DESCRIBED.get_or_init(|| document(crate::run::routes(app).table()))
 }
 
+/// A body as many would send it.
+fn example(id: &str) -> Option<Value> {
+    Some(match id {
+        "submitJob" | "previewJob" => json!({
+            "tree": "linux", "good": ["v6.18"], "bad": "v7.2", "suite": "btrfs/direct-io",
+        }),
+        "submitSurvey" => json!({
+            "tree": "linux", "releases": ["v6.18", "v7.2"], "suites": ["container/lifecycle"], "runs": 2,
+        }),
+        "amendJob" => json!({ "runs": 5, "why": "to be surer" }),
+        "markRevision" => json!({ "rev": "5da79c8e1b0f", "mark": "skip", "why": "known to hang" }),
+        "retractResult" => json!({ "reason": "the test was wrong" }),
+        "addWebhook" => json!({ "url": "https://ci.example.org/firstbad" }),
+        "addToken" => json!({ "name": "ci", "role": "submitter" }),
+        _ => return None,
+    })
+}
+
 /// The document for these routes.
 fn document(table: &[Route]) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
@@ -284,6 +303,9 @@ impl Operation {
             out["requestBody"] = json!({
                 "required": needed, "content": { "application/json": { "schema": schema } },
             });
+            if let Some(example) = example(self.id) {
+                out["requestBody"]["content"]["application/json"]["example"] = example;
+            }
         } else if self.method == "put" {
             out["requestBody"] = json!({
                 "content": { "application/octet-stream": { "schema": { "type": "string" } } },
@@ -344,16 +366,25 @@ impl Operation {
         let in_path = self.path.split('/').filter_map(|part| {
             let name = part.strip_prefix('{')?.strip_suffix('}')?;
             let number = name == "id" && numbered.iter().any(|p| self.path.starts_with(p));
-            let schema = match number {
-                true => json!({ "type": "integer", "format": "int64" }),
-                false => json!({ "type": "string" }),
+            let long = name == "id"
+                && ["/workers", "/deliveries"]
+                    .iter()
+                    .any(|p| self.path.starts_with(p));
+            let schema = match (number, long) {
+                (true, _) => json!({ "type": "integer", "format": "int64" }),
+                (_, true) => json!({ "type": "string", "format": "uuid" }),
+                _ => json!({ "type": "string" }),
             };
             Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
         });
         let in_query = self.query.iter().map(|(name, kind, required, about)| {
+            let schema = match *kind {
+                // None of them counts below nothing.
+                "integer" => json!({ "type": kind, "format": "int64", "minimum": 0 }),
+                _ => json!({ "type": kind }),
+            };
             json!({
-                "name": name, "in": "query", "required": required, "description": about,
-                "schema": { "type": kind },
+                "name": name, "in": "query", "required": required, "description": about, "schema": schema,
             })
         });
         let key = (self.id == "submitJob").then(|| {

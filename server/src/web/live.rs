@@ -99,7 +99,7 @@ async fn tail(app: &App, of: &Subject) -> Result<Option<String>, AppError> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     of: String,
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn followed(uri: &Uri) -> Option<(Object, i64)> {
 
 /// `GET /live?of=job/12`: an event `changed` at once, since the page may be older than the stream, and
 /// whenever the version is another one; of a job also an event `tail` when its logs have grown.
-pub(super) async fn stream(
+pub(crate) async fn stream(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,

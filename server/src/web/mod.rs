@@ -17,7 +17,7 @@ mod error;
 mod format;
 mod job;
 mod jobs;
-mod live;
+pub(crate) mod live;
 mod log;
 mod login;
 mod metric;
