@@ -17,16 +17,21 @@ async fn written(server: &TestServer, path: &str, body: &Value) -> History {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Five patches on the last revision of the tree, as an mbox.
+/// Eight patches on the last revision of the tree, as an mbox.
 fn mbox(server: &TestServer, base: &str) -> String {
     let repo = server.dir.path().join("line");
     git(&repo, &["checkout", "-q", "-b", "topic", base]);
-    for i in 0..5 {
+    for i in 0..8 {
         std::fs::write(repo.join(format!("new{i}")), format!("{i}\n")).unwrap();
         git(&repo, &["add", "."]);
         git(&repo, &["commit", "-q", "-m", &format!("patch {i}")]);
     }
     git(&repo, &["format-patch", "--stdout", base]) + "\n"
+}
+
+/// The same with a symbolic link in place of the first new file.
+fn link(mbox: &str) -> String {
+    mbox.replacen("new file mode 100644", "new file mode 120000", 1)
 }
 
 fn place(history: &History, rev: &str) -> usize {
@@ -44,13 +49,13 @@ async fn the_patch_of_a_series_that_breaks_it_is_named() {
     let history = written(&server, "/trees/line/series", &body).await;
     assert_eq!(
         (history.base.as_str(), history.commits.len()),
-        (revs[2].as_str(), 5)
+        (revs[2].as_str(), 8)
     );
     let job = server
         .submit(&request("line", &history.base, &history.tip))
         .await;
     let mut worker = server.register().await;
-    let seen = |rev: &str, _: u64| match rev != REVERTED && place(&history, rev) >= 3 {
+    let seen = |rev: &str, _: u64| match rev != REVERTED && place(&history, rev) >= 5 {
         true => Seen::Fails,
         false => Seen::Clean,
     };
@@ -61,7 +66,7 @@ async fn the_patch_of_a_series_that_breaks_it_is_named() {
     else {
         panic!("{:?}", ended.outcome);
     };
-    assert_eq!(subject, "patch 2");
+    assert_eq!(subject, "patch 4", "the fifth");
     assert!(checks.iter().all(|c| c.passed), "{checks:?}");
 
     // All in one: two points.
@@ -158,6 +163,18 @@ async fn what_cannot_be_written_is_refused_by_field() {
             "series",
             series(&revs[1], &mbox.replace("new1", "f")),
             "patch-does-not-apply",
+            "/mbox",
+        ),
+        (
+            "series",
+            series(&revs[1], &link(&mbox)),
+            "bad-patch",
+            "/mbox",
+        ),
+        (
+            "series",
+            series(&revs[1], &"x".repeat(11 << 20)),
+            "bad-patch",
             "/mbox",
         ),
         ("configs", configs(y, y), "empty-range", "/bad"),

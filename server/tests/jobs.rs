@@ -413,6 +413,14 @@ async fn bad_input_names_the_field_and_changes_nothing() {
     lost["config"] = json!({ "fragment": "CONFIG_NO_SUCH_THING=y\n" });
     let mut patch = good.clone();
     patch["fixups"] = json!(["--- a/f\n+++ b/f\n@@ -1 +1 @@\n-nothing like this\n+x\n"]);
+    let mut many = good.clone();
+    many["fixups"] = json!(vec!["--- /dev/null\n+++ b/g\n@@ -0,0 +1 @@\n+x\n"; 33]);
+    let mut long = good.clone();
+    long["fixups"] = json!(["x".repeat(11 << 20)]);
+    let mut link = good.clone();
+    link["fixups"] = json!([
+        "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc/passwd\n"
+    ]);
     let mut case = good.clone();
     case["cases"] = json!(["no-such-case"]);
     for (body, kind, pointer) in [
@@ -430,6 +438,9 @@ async fn bad_input_names_the_field_and_changes_nothing() {
         (case, "unknown-case", "/cases/0"),
         (lost, "unknown-symbol", "/config/fragment"),
         (patch, "patch-does-not-apply", "/fixups"),
+        (many, "bad-patch", "/fixups"),
+        (long, "bad-patch", "/fixups"),
+        (link, "bad-patch", "/fixups"),
     ] {
         let problem = server.refusal("/jobs", &body).await;
         assert_eq!(
@@ -488,7 +499,7 @@ async fn writes_need_a_token_and_bodies_have_a_limit() {
     let worker = server.worker_post("/jobs", &json!({})).await;
     assert_eq!(worker.status(), StatusCode::FORBIDDEN);
     let huge = server
-        .post("/jobs", &json!({ "tree": "x".repeat(20 << 20) }))
+        .post("/jobs", &json!({ "tree": "x".repeat(24 << 20) }))
         .await;
     assert_eq!(huge.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }

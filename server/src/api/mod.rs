@@ -81,7 +81,8 @@ pub fn routes(app: &App) -> Routes {
             Object::Survey,
             surveys::bisect,
         );
-    let most = limits::PATCH_BYTES + limits::JSON_BODY_BYTES;
+    // More than the patches in it may have, so that who sends more is told which field it is.
+    let most = limits::PATCH_BYTES * 2 + limits::JSON_BODY_BYTES;
     let json = json.wrapped(|router| router.layer(DefaultBodyLimit::max(most)));
     let routes = json.merge(uploads(app));
     routes.wrapped(|router| {

@@ -553,3 +553,21 @@ pub async fn stage_ms(
     .fetch_all(conn)
     .await
 }
+
+/// Milliseconds of work that a revision takes: the middle build and as many middle runs as each has had.
+/// The first build of all, which compiles everything, tells little of the next. None before there are any.
+pub async fn pace_ms(conn: &mut PgConnection, job: i64) -> sqlx::Result<Option<f64>> {
+    sqlx::query_scalar(
+        "WITH made AS (SELECT p.kind, sum(s.duration_ms) AS ms
+                         FROM probe p JOIN stage s ON s.attempt_id = p.attempt_id
+                        WHERE p.job_id = $1 AND NOT p.reused GROUP BY p.kind, p.attempt_id),
+              each AS (SELECT kind, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS middle, count(*) AS n
+                         FROM made GROUP BY kind)
+         SELECT sum(middle * CASE WHEN kind = 'build' THEN 1
+                                  ELSE n / greatest((SELECT count(DISTINCT position) FROM probe WHERE job_id = $1), 1)::float8
+                             END) FROM each",
+    )
+    .bind(job)
+    .fetch_one(conn)
+    .await
+}

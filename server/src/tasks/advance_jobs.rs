@@ -162,8 +162,8 @@ async fn note_progress(conn: &mut PgConnection, picture: &Picture) -> anyhow::Re
     if picture.job.progress_of.as_ref() == Some(&of) {
         return Ok(());
     }
-    let times = db::job::stage_ms(conn, picture.job.id).await?;
-    let progress = view::progress(picture, &times);
+    let pace = db::job::pace_ms(conn, picture.job.id).await?;
+    let progress = view::progress(picture, pace);
     db::list::progress(conn, picture.job.id, &progress, &of).await?;
     Ok(())
 }

@@ -77,7 +77,11 @@ async fn load(
         return Ok(None);
     };
     let times = db::job::stage_ms(&mut *conn, id).await?;
-    let mut job = show(&picture, &times);
+    let pace = match picture.job.outcome {
+        Some(_) => None,
+        None => db::job::pace_ms(&mut *conn, id).await?,
+    };
+    let mut job = show(&picture, &times, pace);
     let running = picture.job.state == "running";
     if running
         && !db::attempt::stranded(&mut *conn, &[id], ttl_ms)

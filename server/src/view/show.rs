@@ -22,8 +22,13 @@ const WEAK: f64 = 0.02;
 const LIKELY_SHOWN: usize = 8;
 const LIKELY_LEAST: f64 = 0.0005;
 
-/// The whole job as its picture shows it. `times`: (attempt kind, stage, ms).
-pub(super) fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
+/// The whole job as its picture shows it. `times`: (attempt kind, stage, ms); `pace_ms`: what a revision
+/// takes.
+pub(super) fn show(
+    picture: &Picture,
+    times: &[(String, String, i64)],
+    pace_ms: Option<f64>,
+) -> Job {
     let mut job = ended(&picture.job);
     let mut stage_ms = BTreeMap::new();
     for (kind, stage, ms) in times {
@@ -55,8 +60,7 @@ pub(super) fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     if let Some(chances) = &chances {
         job.likely = likely(picture, chances);
     }
-    let done_ms = job.cost.build_ms + job.cost.test_ms;
-    let stands = stands(picture, chances.as_ref(), done_ms);
+    let stands = stands(picture, chances.as_ref(), pace_ms);
     job.step = stands.step;
     if job.outcome.is_none() {
         job.left = stands.left;
@@ -67,10 +71,9 @@ pub(super) fn show(picture: &Picture, times: &[(String, String, i64)]) -> Job {
     job
 }
 
-/// Where a job that goes on stands, for the list of jobs. `times` as for [`show`].
-pub fn progress(picture: &Picture, times: &[(String, String, i64)]) -> Progress {
-    let done_ms = times.iter().map(|(_, _, ms)| ms).sum();
-    stands(picture, chances(picture).as_ref(), done_ms)
+/// Where a job that goes on stands, for the list of jobs. `pace_ms` as for [`show`].
+pub fn progress(picture: &Picture, pace_ms: Option<f64>) -> Progress {
+    stands(picture, chances(picture).as_ref(), pace_ms)
 }
 
 /// What the search holds likely; between two points there is nothing to be likely, and before there
@@ -81,19 +84,20 @@ fn chances(picture: &Picture) -> Option<Chances> {
     Some(inquiry.chances())
 }
 
-/// Where a job that goes on stands, after so much work.
-fn stands(picture: &Picture, chances: Option<&Chances>, done_ms: i64) -> Progress {
+/// Where a job that goes on stands, when a revision takes so much work.
+fn stands(picture: &Picture, chances: Option<&Chances>, pace_ms: Option<f64>) -> Progress {
     let touched = touched(picture);
     let settled = touched.iter().filter(|p| picture.mark(**p).is_some());
     let step = settled.count();
     let (left, more) = remaining(picture, chances);
-    let done_s = u64::try_from(done_ms).unwrap_or(0) / 1000;
     Progress {
         sentence: running_sentence(picture, left, step, more),
         left,
         step,
         steps: step + more,
-        eta_s: (step > 0).then(|| done_s * more as u64 / step as u64),
+        eta_s: pace_ms
+            .filter(|_| step > 0)
+            .map(|ms| (ms * more as f64 / 1000.0).round() as u64),
     }
 }
 
