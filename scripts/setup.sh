@@ -15,7 +15,7 @@ PACKAGES=(
     # what the suites run in the guest
     busybox-static btrfs-progs dmsetup e2fsprogs crun
     # the pages in a browser, and what looks at their accessibility and their HTML
-    chromium chromium-driver python3-pip default-jre-headless
+    chromium chromium-driver python3-pip python3-venv default-jre-headless
     # what builds fstests, and what its tests run besides
     automake libtool libacl1-dev libaio-dev libbtrfsutil-dev liburing-dev uuid-dev xfslibs-dev
     acl attr gawk libcap2-bin xfsprogs

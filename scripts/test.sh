@@ -14,6 +14,8 @@ step 'test kernel' "$ROOT/scripts/test-kernel.sh"
 
 export FIRSTBAD_TEST_BZIMAGE=$STATE/test-kernel/bzImage
 export FIRSTBAD_TEST_GUEST_DIR=$GUEST_DIR
+FIRSTBAD_TEST_PYTHON=$("$ROOT/scripts/python.sh")
+export FIRSTBAD_TEST_PYTHON
 if cargo nextest --version >/dev/null 2>&1; then
     open_step 'tests' cargo nextest run --locked --workspace --no-fail-fast
 else

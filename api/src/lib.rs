@@ -8,6 +8,7 @@ pub mod amend;
 pub mod artefact;
 pub mod attempt;
 pub mod bisect_log;
+pub mod campaign;
 pub mod custom;
 pub mod fstests;
 pub mod guest;

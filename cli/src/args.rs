@@ -66,6 +66,8 @@ pub enum Command {
         /// Number or page address of the job.
         job: String,
     },
+    /// Write what a job found in the form of another program to standard output.
+    Export(crate::export::ExportArgs),
     /// Print a job as `git bisect log` tells it: `git bisect replay` takes it.
     BisectLog {
         /// Number or page address of the job.

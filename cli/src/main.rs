@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod custom;
 mod daemon;
+mod export;
 mod fail;
 mod input;
 mod log;
@@ -99,6 +100,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Watch(args) => watch::run(common, args).await,
         Command::Log(args) => log::run(common, args).await,
         Command::Report { job } => print(common, job, "report").await,
+        Command::Export(args) => export::run(common, args).await,
         Command::BisectLog { job } => print(common, job, "bisect-log").await,
         Command::Jobs(args) => jobs(common, args).await,
         Command::Attempts(args) => attempts::run(common, args).await,

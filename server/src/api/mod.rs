@@ -1,8 +1,10 @@
 //! JSON for programs. Handlers are split by who calls: users (`trees`, `histories`,
-//! `jobs`, `amend`, `surveys`, `marks`, `workers`, `users`, `tokens`, `webhooks`, `reads`) and workers (`leases`, `uploads`).
+//! `jobs`, `campaigns`, `exports`, `amend`, `surveys`, `marks`, `workers`, `users`, `tokens`, `webhooks`, `reads`) and workers (`leases`, `uploads`).
 
 pub(crate) mod amend;
+mod campaigns;
 mod config;
+mod exports;
 mod fstests;
 pub(crate) mod histories;
 pub(crate) mod jobs;
@@ -59,6 +61,7 @@ pub fn routes(app: &App) -> Routes {
             histories::configs,
         )
         .post("/jobs", Submit, Object::None, jobs::create)
+        .post("/campaigns", Submit, Object::None, campaigns::create)
         .post("/jobs/preview", Read, Object::None, jobs::preview)
         .post("/jobs/{id}/cancel", Own, Object::Job, jobs::cancel)
         .post("/jobs/{id}/amend", Own, Object::Job, amend::amend)
@@ -104,6 +107,8 @@ fn reads(routes: Routes) -> Routes {
         .get("/jobs/{id}/report", Read, Object::Job, reads::report)
         .get("/jobs/{id}/report.eml", Read, Object::Job, reads::eml)
         .get("/jobs/{id}/mail", Read, Object::Job, reads::mail)
+        .get("/jobs/{id}/kcidb", Read, Object::Job, exports::kcidb)
+        .get("/jobs/{id}/junit", Read, Object::Job, exports::junit)
         .get(
             "/jobs/{id}/bisect-log",
             Read,
@@ -121,6 +126,12 @@ fn reads(routes: Routes) -> Routes {
         .get("/surveys/{id}", Read, Object::Survey, surveys::show)
         .get("/surveys/{id}/csv", Read, Object::Survey, surveys::csv)
         .get("/attempts/{id}", Read, Object::Attempt, reads::attempt)
+        .get(
+            "/attempts/{id}/reproduce.tar",
+            Read,
+            Object::Attempt,
+            exports::reproduce,
+        )
         .get(
             "/attempts/{id}/log/{name}",
             Read,

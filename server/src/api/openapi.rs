@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use firstbad_api::amend::{Amend, Done, Retract};
 use firstbad_api::attempt::Attempt;
+use firstbad_api::campaign::{Campaign, NewCampaign};
 use firstbad_api::job::{Cancel, Created, HumanMark, Job, NewJob, NewMark, Range};
 use firstbad_api::known::Known;
 use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd};
@@ -119,12 +120,15 @@ static METRIC: &[(&str, &str, bool, &str)] = &[(
 #[rustfmt::skip]
 pub static OPERATIONS: &[Operation] = &[
     operation(("post", "/jobs"), "submitJob", "jobs", "Submit a job. With `Idempotency-Key` the same request again joins the first job, and without it who asks the same joins the job that looks for the answer (200).", Some(of::<NewJob>), Answer::Json(201, of::<Created>)),
+    operation(("post", "/campaigns"), "submitCampaign", "jobs", "Submit a job as a `campaign-request/v1` of kci-bisect. An equal request joins the first job (200).", Some(of::<NewCampaign>), Answer::Json(201, of::<Campaign>)),
     operation(("post", "/jobs/preview"), "previewJob", "jobs", "Say what a request means: its range and steps. Nothing is stored.", Some(of::<NewJob>), Answer::Json(200, of::<Range>)),
     with(operation(("get", "/jobs"), "listJobs", "jobs", "List jobs, newest first, with what there is of each group.", None, Answer::Json(200, of::<JobList>)), LISTED),
     with(operation(("get", "/jobs/{id}"), "getJob", "jobs", "Read a job with its candidates, costs and outcome.", None, Answer::Json(200, of::<Job>)), &[("wait", "integer", false, "Answer when the job has ended, or after so many seconds, at most 300.")]),
     with(operation(("get", "/jobs/{id}/report"), "getReport", "jobs", "The report as a text fit for a mail.", None, Body("text/plain")), FROM),
     with(operation(("get", "/jobs/{id}/mail"), "getMail", "jobs", "The same as a mail to be sent by a person: recipients, subject, text, a `mailto:` link.", None, Answer::Json(200, of::<Mail>)), FROM),
     with(operation(("get", "/jobs/{id}/report.eml"), "getMailFile", "jobs", "The same as a file for a mail program.", None, Body("message/rfc822")), FROM),
+    with(operation(("get", "/jobs/{id}/kcidb"), "getKcidb", "jobs", "A KCIDB report, schema 5.3: revisions as checkouts, builds and tests, the culprit as an issue.", None, Answer::Json(200, of::<Value>)), &[("origin", "string", false, "What KCIDB calls who sends it; `firstbad` unless said.")]),
+    operation(("get", "/jobs/{id}/junit"), "getJunit", "jobs", "JUnit's XML: the answer, and a suite for each revision.", None, Body("application/xml")),
     with(operation(("get", "/jobs/{id}/metric"), "getMetric", "jobs", "One metric of a job, run by run.", None, Answer::Json(200, of::<MetricOfJob>)), METRIC),
     with(operation(("get", "/jobs/{id}/metric/csv"), "getMetricCsv", "jobs", "The same as CSV, a line a run.", None, Body("text/csv")), METRIC),
     operation(("get", "/jobs/{id}/bisect-log"), "getBisectLog", "jobs", "The steps as `git bisect replay` takes them.", None, Body("text/plain")),
@@ -136,6 +140,7 @@ pub static OPERATIONS: &[Operation] = &[
     operation(("post", "/jobs/{id}/marks"), "markRevision", "jobs", "Say what a revision is; that counts instead of its runs.", Some(of::<NewMark>), Answer::Json(201, of::<HumanMark>)),
     operation(("delete", "/jobs/{id}/marks/{rev}"), "unmarkRevision", "jobs", "Take that back.", None, Nothing(204)),
     operation(("get", "/attempts/{id}"), "getAttempt", "attempts", "Read one build or run: what it was given and what it saw.", None, Answer::Json(200, of::<Attempt>)),
+    operation(("get", "/attempts/{id}/reproduce.tar"), "getReproduction", "attempts", "A finished run as an archive that runs it again with QEMU alone.", None, Body("application/x-tar")),
     with(operation(("get", "/attempts/{id}/log/{name}"), "getLog", "attempts", "A part of a log; `x-log-total` and `x-log-live` say the rest.", None, Body("text/plain")), &[("offset", "integer", false, "First byte.")]),
     operation(("get", "/artefacts/{sha256}"), "getArtefact", "attempts", "A stored file, such as a kernel or an initramfs.", None, Body("application/octet-stream")),
     operation(("get", "/surveys"), "listSurveys", "surveys", "List surveys, newest first.", None, Answer::Json(200, of::<Vec<Survey>>)),
@@ -331,7 +336,7 @@ impl Operation {
         };
         // The same answer under another status: joined, or another job.
         let also = match self.id {
-            "submitJob" => Some("200"),
+            "submitJob" | "submitCampaign" => Some("200"),
             "amendJob" => Some("201"),
             "bisectChange" => Some("200"),
             _ => None,

@@ -249,6 +249,32 @@ pub async fn put_artefact(
     Ok(())
 }
 
+/// Artefacts of this name of these attempts: of which attempt, and its hash.
+pub async fn named(
+    conn: &mut PgConnection,
+    attempts: &[i64],
+    name: &str,
+) -> sqlx::Result<Vec<(i64, String)>> {
+    sqlx::query_as(
+        "SELECT attempt_id, sha256 FROM artefact WHERE attempt_id = ANY($1) AND name = $2",
+    )
+    .bind(attempts)
+    .bind(name)
+    .fetch_all(conn)
+    .await
+}
+
+/// The `.config` of a kernel image, both by hash.
+pub async fn config_of(conn: &mut PgConnection, image: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT c.sha256 FROM artefact i JOIN artefact c USING (attempt_id)
+          WHERE i.sha256 = $1 AND c.name = 'config' ORDER BY attempt_id LIMIT 1",
+    )
+    .bind(image)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Hashes of the artefacts of this name of these attempts.
 pub async fn artefacts(
     conn: &mut PgConnection,

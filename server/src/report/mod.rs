@@ -397,10 +397,16 @@ fn reproduce(out: &mut String, shown: &Shown, server: &str) -> std::fmt::Result 
     if run.run.accel == "tcg-exact" {
         writeln!(out, "To reproduce, byte for byte:")?;
         writeln!(out, "  firstbad replay {}", attempt.id)?;
-        writeln!(out, "or, with the files of this server and QEMU alone:")?;
+        writeln!(out, "or, with QEMU alone:")?;
     } else {
         writeln!(out, "To reproduce:")?;
     }
+    let id = attempt.id;
+    writeln!(
+        out,
+        "  curl -sSf {server}/api/v1/attempts/{id}/reproduce.tar | tar x && firstbad-attempt-{id}/run.sh"
+    )?;
+    writeln!(out, "which is:")?;
     let address = |sha256: &str| format!("{server}/api/v1/artefacts/{sha256}");
     writeln!(out, "  IMAGE is {}", address(&run.run.image_sha256))?;
     let part = |name: &str| attempt.artefacts.iter().find(|a| a.name == name);

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::observation::{
     BootOutcome, BuildObservation, CaseResult, CaseStatus, CrashKind, RunEnd, RunInputs,
@@ -49,6 +50,8 @@ pub struct AttemptPage<'a> {
     job: Option<i64>,
     busy: bool,
     saw: Saw,
+    /// Address of this server; empty: it is not known how people reach it.
+    server: String,
 }
 
 impl<'a> AttemptPage<'a> {
@@ -60,6 +63,15 @@ impl<'a> AttemptPage<'a> {
             attempt,
             subject,
             job,
+            server: String::new(),
+        }
+    }
+
+    /// With the address under which people reach the server.
+    pub fn at(self, server: Option<&str>) -> AttemptPage<'a> {
+        AttemptPage {
+            server: server.unwrap_or_default().to_owned(),
+            ..self
         }
     }
 
@@ -144,6 +156,24 @@ impl<'a> AttemptPage<'a> {
         }
     }
 
+    /// Its files are stored, so that it can be had as an archive.
+    fn reproducible(&self) -> bool {
+        let has = |name: &str| self.attempt.artefacts.iter().any(|a| a.name == name);
+        has(INITRAMFS_BASE) && has(INITRAMFS_RUN)
+    }
+
+    /// Fetches and runs it, for a shell.
+    fn one_command(&self) -> String {
+        let id = self.attempt.id;
+        let server = match self.server.as_str() {
+            "" => "http://SERVER",
+            server => server,
+        };
+        format!(
+            "curl -sSf {server}/api/v1/attempts/{id}/reproduce.tar | tar x && firstbad-attempt-{id}/run.sh"
+        )
+    }
+
     fn replay(&self, run: &RunInputs) -> String {
         let words: Vec<String> = run.argv.iter().map(|word| shell(word)).collect();
         words.join(" ")
@@ -175,5 +205,6 @@ pub(super) async fn show(
 ) -> Page {
     let attempt = load(&app, &text).await?;
     let subject = crate::view::subject(&app, &attempt.tree, &attempt.rev).await;
-    page(&AttemptPage::new(&attempt, subject, from.job))
+    let told = AttemptPage::new(&attempt, subject, from.job);
+    page(&told.at(app.gate.url.as_deref()))
 }

@@ -14,6 +14,7 @@ mod chip;
 mod command;
 mod culprit;
 mod error;
+mod feed;
 mod format;
 mod job;
 mod jobs;
@@ -69,6 +70,7 @@ pub fn routes(app: &App) -> Routes {
     let pages = Routes::new(app, Surface::Page, "")
         .get("/", Read, Object::None, jobs::list)
         .get("/jobs", Read, Object::None, jobs::list)
+        .get("/jobs.atom", Read, Object::None, feed::jobs)
         .get("/jobs/new", Read, Object::None, new::show)
         .get("/jobs/{id}", Read, Object::Job, job::show)
         .get("/jobs/{id}/tail", Read, Object::Job, tail::show)

@@ -271,7 +271,7 @@ impl FakeWorker<'_> {
         Some(answer.json().await.unwrap())
     }
 
-    async fn put(&self, lease: &Lease, name: &str, bytes: &'static [u8]) {
+    pub async fn put(&self, lease: &Lease, name: &str, bytes: &'static [u8]) {
         let fence = &lease.fence;
         let query = UploadQuery {
             attempt: fence.attempt,
