@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::Value;
-use thirtyfour::By;
 
 use crate::Server;
 use crate::driver::{Browser, Chromium};
@@ -36,6 +35,10 @@ const AXE: &str = "const done = arguments[0];
 /// The page as it is sent, before a script has changed it.
 const SOURCE: &str = "const done = arguments[0];
     fetch(location.href).then((answer) => answer.text()).then(done, () => done(null));";
+
+/// Where the page leads to on this server.
+const LINKS: &str = "return Array.from(document.querySelectorAll(\"a[href^='/']\"),
+    (a) => a.getAttribute('href'));";
 
 #[derive(clap::Args)]
 pub struct LookArgs {
@@ -72,7 +75,7 @@ pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
         Person { browser, server }.sign_in(who).await?;
     }
     let mut pages = kinds(&browser, &args.server.server).await?;
-    pages.extend(args.page.iter().map(|p| (p.replace('/', "-"), p.clone())));
+    pages.extend(args.page.iter().map(|p| (file_name(p), p.clone())));
     let mut well = true;
     for (name, path) in &pages {
         for (dress, width, dark) in DRESSES {
@@ -103,10 +106,6 @@ pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
 
 async fn faults(browser: &Browser, width: u32, axe: bool) -> anyhow::Result<Vec<String>> {
     let driver = &browser.driver;
-    let texts = |value: &Value| -> Vec<String> {
-        let all = value.as_array().into_iter().flatten();
-        all.filter_map(|v| v.as_str().map(str::to_owned)).collect()
-    };
     let told = driver
         .execute(
             "return window.firstbadFaults ?? ['script: not watched']",
@@ -128,6 +127,11 @@ async fn faults(browser: &Browser, width: u32, axe: bool) -> anyhow::Result<Vec<
     Ok(faults)
 }
 
+fn texts(value: &Value) -> Vec<String> {
+    let all = value.as_array().into_iter().flatten();
+    all.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
 /// One page of each kind that the server has: its name and its path.
 async fn kinds(browser: &Browser, server: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
@@ -143,20 +147,25 @@ async fn kinds(browser: &Browser, server: &str) -> anyhow::Result<Vec<(String, S
             continue;
         }
         browser.driver.goto(format!("{server}{path}")).await?;
-        for link in browser.driver.find_all(By::Css("a[href^='/']")).await? {
-            if let Some(to) = link.attr("href").await? {
-                let to = to.split('#').next().unwrap_or_default().to_owned();
-                let text =
-                    !to.ends_with("/report") && !to.ends_with("-log") && !to.ends_with("/raw");
-                if text && !to.contains("/api/") && !to.contains("/artefacts/") {
-                    to_do.push(to);
-                }
+        // All at once: a live page may replace them at any moment.
+        let links = browser.driver.execute(LINKS, vec![]).await?;
+        for to in texts(links.json()) {
+            let to = to.split('#').next().unwrap_or_default().to_owned();
+            let text = !to.ends_with("/report") && !to.ends_with("-log") && !to.ends_with("/raw");
+            if text && !to.contains("/api/") && !to.contains("/artefacts/") {
+                to_do.push(to);
             }
         }
         found.push((name, path));
     }
     found.sort();
     Ok(found)
+}
+
+/// A name for the picture of a page that was asked for.
+fn file_name(path: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    path.chars().map(plain).collect()
 }
 
 /// What a page is, from its path: its words without numbers and names.
