@@ -40,9 +40,9 @@ pub struct FlowsArgs {
     /// File with what `git bisect log` says of the range
     #[arg(long)]
     bisect_log: PathBuf,
-    /// A survey with a change that no job looks into, such as /surveys/1
-    #[arg(long)]
-    survey: String,
+    /// Two surveys with a change that no job looks into, such as /surveys/1: one for who runs scripts
+    #[arg(long, num_args = 2)]
+    survey: Vec<String>,
     /// A log of 64 MiB, such as /attempts/1/log/build
     #[arg(long)]
     log: String,
@@ -139,12 +139,19 @@ impl Steps<'_> {
             self.submit("300", true)
         );
         step!(self, "watch it name a commit", self.named());
-        step!(self, "read the culprit", self.culprit(&job));
-        step!(self, "retract the result", self.retract(&job));
-        step!(self, "put it back", self.unretract(&job));
-        step!(self, "from a matrix edge to a job", self.edge());
+        self.answered(&job).await?;
         self.log().await?;
         step!(self, "sign out", self.sign_out());
+        Ok(())
+    }
+
+    /// What is done with an answer, and how it is found again.
+    async fn answered(&mut self, job: &str) -> anyhow::Result<()> {
+        step!(self, "read the culprit", self.culprit(job));
+        step!(self, "retract the result", self.retract(job));
+        step!(self, "put it back", self.unretract(job));
+        step!(self, "search for it", self.search(job));
+        step!(self, "from a matrix edge to a job", self.edge());
         Ok(())
     }
 
@@ -156,11 +163,13 @@ impl Steps<'_> {
         step!(self, "mark a candidate by hand", self.mark(&job));
         step!(self, "take the mark back", self.unmark(&job));
         step!(self, "cancel", self.cancel(&job));
-        step!(
+        let job = step!(
             self,
             "submit with a git bisect log",
             self.submit("300", true)
         );
+        step!(self, "watch it name a commit", self.named());
+        self.answered(&job).await?;
         self.log().await?;
         step!(self, "sign out", self.sign_out());
         Ok(())
@@ -359,10 +368,15 @@ impl Steps<'_> {
     async fn named(&self) -> anyhow::Result<()> {
         let person = &self.person;
         let driver = &person.browser.driver;
-        driver.execute("window.stayed = true", vec![]).await?;
+        if self.scripts {
+            driver.execute("window.stayed = true", vec![]).await?;
+        }
         let named = |text: &str| text.contains("broke it, with");
         person.sees(".verdict .lead", WORK, named).await?;
         person.sees_text("Confidence").await?;
+        if !self.scripts {
+            return Ok(());
+        }
         let stayed = driver
             .execute("return window.stayed === true", vec![])
             .await?;
@@ -408,10 +422,39 @@ impl Steps<'_> {
         Ok(())
     }
 
+    /// Among all jobs, by a word of its title, its state and the commit it named.
+    async fn search(&self, job: &str) -> anyhow::Result<()> {
+        let person = &self.person;
+        person.go(job).await?;
+        let title = person.read("h1").await?;
+        let commit = person.read(".culprit .hash").await?;
+        let at = format!("a[href='{job}']");
+        let found = |text: &str| text == title;
+        for words in [title.as_str(), commit.as_str()] {
+            ensure!(!words.is_empty(), "nothing to search for");
+            person.go("/").await?;
+            person.fill("q", words).await?;
+            person.press("Search").await?;
+            person
+                .sees(".meta", SOON, |text| text.contains(" found"))
+                .await?;
+            person.sees(&at, SOON, found).await?;
+        }
+        person.press("Narrow it down").await?;
+        person.choose_named("state", "running").await?;
+        person.press("Search").await?;
+        let none = |text: &str| text.starts_with("0 jobs found");
+        person.sees(".meta", SOON, none).await?;
+        person.press("All jobs").await?;
+        person.sees(&at, SOON, found).await?;
+        Ok(())
+    }
+
     async fn edge(&self) -> anyhow::Result<()> {
         let person = &self.person;
+        let of = &self.args.survey[usize::from(!self.scripts)];
         person.go("/surveys").await?;
-        let survey = format!("a[href='{}']", self.args.survey);
+        let survey = format!("a[href='{of}']");
         person
             .browser
             .driver
@@ -429,7 +472,7 @@ impl Steps<'_> {
         let ended = |text: &str| text.contains("broke it, with");
         person.sees(".verdict .lead", WORK, ended).await?;
         let job = person.path().await?;
-        person.go(&self.args.survey).await?;
+        person.go(of).await?;
         let at = format!("a[href='{job}']");
         person
             .sees(&at, SOON, |text| text.starts_with("job "))

@@ -71,6 +71,13 @@ impl Person<'_> {
         option.click().await.with_context(|| id.to_owned())
     }
 
+    /// The same from the list of this name, which has no id.
+    pub async fn choose_named(&self, name: &str, option: &str) -> anyhow::Result<()> {
+        let path = format!("//select[@name='{name}']/option[normalize-space()='{option}']");
+        let option = self.found(By::XPath(path)).await?;
+        option.click().await.with_context(|| name.to_owned())
+    }
+
     /// Presses the button, link or heading of a fold that reads so.
     pub async fn press(&self, name: &str) -> anyhow::Result<()> {
         let named = |tag| By::XPath(format!("//{tag}[normalize-space()='{name}']"));

@@ -176,11 +176,13 @@ async fn people_get_what_they_came_for() {
     first["seed"] = json!(9);
     server.submit(&first).await;
     let long = first_build(&mut worker).await;
-    let survey = json!({
-        "tree": "line", "releases": [revs[0], revs[600], revs[COMMITS - 1]],
-        "suites": ["btrfs/direct-io"], "runs": 1,
-    });
-    assert!(server.post("/surveys", &survey).await.status().is_success());
+    for middle in [600, 650] {
+        let survey = json!({
+            "tree": "line", "releases": [revs[0], revs[middle], revs[COMMITS - 1]],
+            "suites": ["btrfs/direct-io"], "runs": 1,
+        });
+        assert!(server.post("/surveys", &survey).await.status().is_success());
+    }
     worker.work_all(oracle).await;
 
     let dir = server.dir.path();
@@ -199,7 +201,8 @@ async fn people_get_what_they_came_for() {
             "--bad",
             &revs[COMMITS - 1],
         ])
-        .args(["--suite", "btrfs/direct-io", "--survey", "/surveys/1"])
+        .args(["--suite", "btrfs/direct-io"])
+        .args(["--survey", "/surveys/1", "/surveys/2"])
         .args([
             "--log",
             &format!("/attempts/{long}/log/build"),
