@@ -57,6 +57,12 @@ pub const SESSION_S: i64 = 7 * 24 * 3600;
 pub const SIGN_INS_OF_NAME: usize = 5;
 /// The same of all names from one address.
 pub const SIGN_INS_OF_ADDRESS: usize = 30;
+/// Requests at once that cost some work, of one address that nobody signed in from.
+pub const COSTLY_OF_ADDRESS: usize = 4;
+/// The same of all such addresses.
+pub const COSTLY_AT_ONCE: usize = 16;
+/// More of them wait so long before they are refused, seconds.
+pub const COSTLY_WAIT_S: u64 = 5;
 /// A sign-in with an identity provider comes back within, seconds.
 pub const SIGN_IN_S: i64 = 600;
 /// An identity provider answers within, seconds.

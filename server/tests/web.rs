@@ -360,6 +360,13 @@ fn trees_and_workers_say_how_they_are() {
 
 /// The pages over HTTP with a database that is not there.
 async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
+    ask(Request::get(path), None).await
+}
+
+async fn ask(
+    request: axum::http::request::Builder,
+    cookie: Option<&str>,
+) -> (StatusCode, HeaderMap, String) {
     let pool = sqlx::postgres::PgPoolOptions::new()
         .acquire_timeout(std::time::Duration::from_millis(200))
         .connect_lazy("postgres://127.0.0.1:1/none")
@@ -373,7 +380,8 @@ async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
     );
     let router = web::routes(&app).into_router();
     let router = router.fallback(web::not_found).with_state(app);
-    let request = Request::get(path).body(Body::empty()).unwrap();
+    let request = request.header("cookie", cookie.unwrap_or_default());
+    let request = request.body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
@@ -416,6 +424,19 @@ async fn a_missing_database_is_told_as_a_page() {
             .starts_with("text/html")
     );
     assert!(body.contains("few seconds") && !body.contains("127.0.0.1"));
+    // Who runs no script sees the job again once it is back.
+    assert_eq!(headers["refresh"], "10");
+    for path in ["/help", "/nowhere", "/jobs/x"] {
+        let (_, headers, _) = get(path).await;
+        assert!(!headers.contains_key("refresh"), "{path}");
+    }
+    let session = format!("firstbad={}", "0".repeat(64));
+    let (status, headers, _) = ask(Request::get("/workers"), Some(&session)).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(headers["refresh"], "10", "before it is known who asks");
+    let (status, headers, _) = ask(Request::post("/jobs/7/cancel"), Some(&session)).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!headers.contains_key("refresh"), "nothing is sent twice");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use firstbad_api::limits;
 use serde::Deserialize;
 
-use super::{Access, Object, Principal, Role};
+use super::{Access, Address, Object, Principal, Role, costly};
 use crate::db;
 use crate::db::sight::{self, Sight};
 use crate::error::AppError;
@@ -36,6 +36,8 @@ pub(super) struct Rule {
     pub access: Access,
     pub object: Object,
     pub surface: Surface,
+    /// It takes the server some work.
+    pub costly: bool,
 }
 
 tokio::task_local! {
@@ -49,6 +51,8 @@ pub struct Current {
     pub principal: Principal,
     /// Path and query of the page.
     pub at: String,
+    /// It was asked for by GET, so that it can be loaded again.
+    pub reads: bool,
 }
 
 /// Who makes the request that is being answered; nobody, outside of one.
@@ -56,6 +60,7 @@ pub(crate) fn current() -> Current {
     let nobody = Current {
         principal: Principal::Anonymous,
         at: "/".to_owned(),
+        reads: false,
     };
     CURRENT.try_with(Clone::clone).unwrap_or(nobody)
 }
@@ -104,16 +109,34 @@ pub(super) async fn guard(
     };
     let principal = match found {
         Ok(principal) => principal,
-        Err(error) => return refuse(rule.surface, Stop::Refused(error), &at, reads),
+        Err(error) => {
+            let current = Current {
+                principal: Principal::Anonymous,
+                at: at.clone(),
+                reads,
+            };
+            let refused = async { refuse(rule.surface, Stop::Refused(error), &at, reads) };
+            return CURRENT.scope(current, refused).await;
+        }
     };
     let current = Current {
         principal: principal.clone(),
         at: at.clone(),
+        reads,
     };
     let answered = async {
         match admit(&app, rule, &principal, &params, request).await {
             Ok(mut request) => {
+                let stranger = principal == Principal::Anonymous;
+                let address = Address::of(&app.gate, request.headers(), request.extensions());
                 request.extensions_mut().insert(principal);
+                let _place = match rule.costly && stranger {
+                    false => None,
+                    true => match app.gate.costly.enter(address).await {
+                        Ok(place) => Some(place),
+                        Err(status) => return costly::later(rule.surface, status),
+                    },
+                };
                 next.run(request).await
             }
             Err(stop) => refuse(rule.surface, stop, &at, reads),

@@ -3,6 +3,7 @@
 //! [`Routes`] is the only way to add a route, and asks for both, so none is without an answer. The
 //! guard before each handler decides; handlers may rely on it. Must not know what a handler does.
 
+mod costly;
 mod guard;
 mod password;
 mod principal;
@@ -10,6 +11,7 @@ mod routes;
 mod session;
 mod signing;
 
+pub use costly::{COSTLY, Costly};
 pub use firstbad_api::user::Role;
 pub(crate) use guard::current;
 pub use guard::{Current, Surface};
@@ -76,6 +78,7 @@ pub struct Gate {
     /// Networks that webhooks may go to besides the public internet.
     pub webhook_allow: Vec<ipnet::IpNet>,
     pub sign_ins: SignIns,
+    pub costly: Costly,
 }
 
 impl Gate {

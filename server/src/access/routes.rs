@@ -7,7 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::guard::{Rule, Surface, guard};
-use super::{Access, Object};
+use super::{Access, Object, costly};
 use crate::state::App;
 
 /// One line of the authorisation table.
@@ -119,7 +119,10 @@ impl Routes {
             object,
             surface: self.surface,
         };
-        let rule = self.rule(access, object);
+        let rule = Rule {
+            costly: costly::is(&route.method, &route.path),
+            ..self.rule(access, object)
+        };
         let handlers = handlers.route_layer(from_fn_with_state((self.app.clone(), rule), guard));
         self.router = self.router.route(&route.path, handlers);
         self.table.push(route);
@@ -172,6 +175,7 @@ impl Routes {
             access,
             object,
             surface: self.surface,
+            costly: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::visible;
+use crate::access;
 use crate::error::AppError;
 
 /// `error.html`.
@@ -84,10 +85,16 @@ impl From<AppError> for PageError {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::BAD_REQUEST);
-        match self.0.render() {
+        let mut response = match self.0.render() {
             Ok(html) => (status, Html(visible::page(html))).into_response(),
             Err(_) => (status, self.0.detail).into_response(),
+        };
+        // A page that loads itself again without scripts has to go on doing so after a failure.
+        if status.is_server_error() && access::current().reads {
+            let again = HeaderValue::from_static("10");
+            response.headers_mut().insert(header::REFRESH, again);
         }
+        response
     }
 }
 
