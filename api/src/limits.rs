@@ -77,6 +77,8 @@ pub const WEBHOOK_WAITS_S: [u64; 10] = [
 ];
 /// Deliveries made at once.
 pub const WEBHOOKS_AT_ONCE: usize = 16;
+/// A push that a service tells of, bytes.
+pub const HOOK_BYTES: usize = 8 << 20;
 /// A form posted by a page, bytes.
 pub const FORM_BYTES: usize = 1 << 20;
 /// The same with a patch series, a configuration or a test, written as a browser writes them.

@@ -35,6 +35,9 @@ pub struct Tree {
     /// For jobs on this tree that name no base.
     #[serde(default)]
     pub config: JobConfig,
+    /// Minutes between two fetches; none: only when somebody asks.
+    #[serde(default)]
+    pub fetch_minutes: Option<u32>,
 }
 
 /// A reference resolved to a commit.

@@ -99,6 +99,12 @@ pub enum Command {
     /// Tokens of programs.
     #[command(subcommand)]
     Token(crate::token::TokenCommand),
+    /// What is run when a branch moves or a tag appears.
+    #[command(subcommand)]
+    Rule(crate::rule::RuleCommand),
+    /// Failures that the last good head of a branch did not have.
+    #[command(subcommand)]
+    Regression(crate::rule::RegressionCommand),
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +236,8 @@ pub enum TreeCommand {
     },
     /// Fetch now.
     Fetch { name: String },
+    /// Fetch by itself every so many minutes, or, with 0, only when somebody asks.
+    Schedule { name: String, minutes: u32 },
     /// Forget a repository that no job uses.
     Remove { name: String },
 }

@@ -19,6 +19,7 @@ mod place;
 mod presets;
 mod receive;
 mod replay;
+mod rule;
 mod run_suite;
 mod search;
 mod show;
@@ -111,6 +112,8 @@ async fn command(cli: &Cli) -> Done {
         Command::Act(command) => act::run(common, command).await,
         Command::User(command) => user::run(common, command).await,
         Command::Token(command) => token::run(common, command).await,
+        Command::Rule(command) => rule::run(common, command).await,
+        Command::Regression(command) => rule::regressions(common, command).await,
         // `main` runs these itself.
         Command::Server(_) | Command::Worker(_) | Command::Search(_) => Ok(0),
     }

@@ -1,6 +1,7 @@
 //! `tree`: the repositories the server mirrors.
 
 use firstbad_api::job::JobConfig;
+use firstbad_api::rule::Schedule;
 use firstbad_api::tree::{NewTree, Tree};
 use reqwest::Method;
 
@@ -37,6 +38,17 @@ pub async fn run(common: &Common, command: &TreeCommand) -> Done {
             let path = format!("/api/v1/trees/{}/fetch", segment(name));
             client.call(Method::POST, &path).await?;
             println!("{}: fetched", text::line(name));
+        }
+        TreeCommand::Schedule { name, minutes } => {
+            let path = format!("/api/v1/trees/{}/schedule", segment(name));
+            let body = Schedule {
+                minutes: (*minutes > 0).then_some(*minutes),
+            };
+            client.put(Method::PUT, &path, &body).await?;
+            match minutes {
+                0 => println!("{}: fetched when somebody asks", text::line(name)),
+                n => println!("{}: fetched every {n} minutes", text::line(name)),
+            }
         }
         TreeCommand::Remove { name } => {
             let path = format!("/api/v1/trees/{}", segment(name));

@@ -202,6 +202,12 @@ fn edge(what: &What, from: usize, to: usize, old: &Cell, new: &Cell) -> Option<E
     }
 }
 
+/// Whether a number got worse by more than its noise.
+pub fn worse(old: &[f64], new: &[f64], higher_is_better: bool) -> bool {
+    let step = step(old, new).filter(|s| s.significant);
+    step.is_some_and(|s| (s.change < 0.0) == higher_is_better)
+}
+
 /// From one mean to the next.
 struct Step {
     /// Shares of the mean before.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use firstbad_api::limits;
 use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use sha2::Sha256;
@@ -137,15 +137,42 @@ pub async fn post(
     let signature = signature(secret, id, timestamp, body)
         .ok_or_else(|| "its secret is damaged; make the webhook again".to_owned())?;
     let client = client(&url, allowed).await?;
-    let sent = client
+    let request = client
         .post(url)
         .header("content-type", "application/json")
         .header("webhook-id", id)
         .header("webhook-timestamp", timestamp.to_string())
         .header("webhook-signature", signature)
-        .body(body.to_owned())
-        .send()
-        .await;
+        .body(body.to_owned());
+    answered(request).await
+}
+
+/// Posts a commit status to a service, with what its token is shown as.
+///
+/// # Errors
+/// As for [`post`].
+pub async fn status(
+    to: &str,
+    (header, credential): (&'static str, String),
+    body: &str,
+    allowed: &[IpNet],
+) -> Result<Answer, String> {
+    let url = address(to, allowed)?;
+    let mut credential = HeaderValue::from_str(&credential)
+        .map_err(|_| "its token is damaged; give the rule another one".to_owned())?;
+    credential.set_sensitive(true);
+    let client = client(&url, allowed).await?;
+    let request = client
+        .post(url)
+        .header("content-type", "application/json")
+        .header("accept", "application/json")
+        .header(header, credential)
+        .body(body.to_owned());
+    answered(request).await
+}
+
+async fn answered(request: reqwest::RequestBuilder) -> Result<Answer, String> {
+    let sent = request.send().await;
     let answer = sent.map_err(|error| match (error.is_timeout(), error.is_connect()) {
         (true, _) => format!("no answer within {} s", limits::WEBHOOK_TIMEOUT_S),
         (_, true) => "nobody listens there, or not with a certificate that holds".to_owned(),

@@ -71,6 +71,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
     let releases = tokio::spawn(tasks::releases::run(app.clone(), shutdown.clone()));
     let deliveries = tokio::spawn(tasks::deliver::run(app.clone(), shutdown.clone()));
     let looks = tokio::spawn(tasks::known::run(app.clone(), shutdown.clone()));
+    let watches = tokio::spawn(tasks::watch::run(app.clone(), shutdown.clone()));
     let stop = shutdown.clone();
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let serve = axum::serve(listener, service)
@@ -81,7 +82,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> anyhow::R
         () = async { shutdown.cancelled().await; tokio::time::sleep(Duration::from_secs(3)).await } => {}
     }
     shutdown.cancel();
-    let _ = tokio::join!(planner, expiry, releases, deliveries, looks);
+    let _ = tokio::join!(planner, expiry, releases, deliveries, looks, watches);
     if let Some(task) = cluster_task {
         task.await?;
     }

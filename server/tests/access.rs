@@ -216,6 +216,7 @@ impl World {
         let id = match route.object {
             Object::Attempt => "attempt",
             Object::Survey => "survey",
+            Object::Regression => "regression",
             _ => "job",
         };
         let tree = if route.path.starts_with("/git") {
@@ -295,15 +296,24 @@ impl World {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = |name: &str| headers.get(name).map_or("", |v| v.to_str().unwrap());
         let got = match status {
+            // It passed, but its sender did not sign it: that is asserted in triggers.rs.
+            StatusCode::UNAUTHORIZED if path.contains("/hooks/") => '+',
             StatusCode::UNAUTHORIZED => 'L',
             StatusCode::SEE_OTHER if text("location").starts_with("/login") => 'L',
             // git's own refusals are plain text.
             StatusCode::FORBIDDEN if !text("content-type").starts_with("text/plain") => 'F',
-            // It passed: whose tokens and webhooks there are is asserted in tokens.rs and webhooks.rs.
+            // It passed: whose tokens, webhooks and rules there are is asserted in tokens.rs,
+            // webhooks.rs and watch.rs.
             StatusCode::NOT_FOUND
-                if ["/tokens/", "/webhooks/", "/deliveries/"]
-                    .iter()
-                    .any(|p| path.contains(p)) =>
+                if [
+                    "/tokens/",
+                    "/webhooks/",
+                    "/deliveries/",
+                    "/rules/",
+                    "/triggers/",
+                ]
+                .iter()
+                .any(|p| path.contains(p)) =>
             {
                 '+'
             }
@@ -354,6 +364,7 @@ fn named_by(route: &Route) -> &'static str {
         Object::Artefact => "sha256",
         Object::Attempt => "attempt",
         Object::Survey => "survey",
+        Object::Regression => "regression",
         _ => "job",
     }
 }
@@ -488,6 +499,7 @@ async fn fill(server: &TestServer, owner: &str) -> [BTreeMap<&'static str, Strin
             ("job", job.to_string()),
             ("attempt", attempt.to_string()),
             ("survey", survey.to_string()),
+            ("regression", regression(server, job).await.to_string()),
             ("sha256", sha256.to_owned()),
         ])
     };
@@ -495,6 +507,18 @@ async fn fill(server: &TestServer, owner: &str) -> [BTreeMap<&'static str, Strin
         named(public, open, &"a".repeat(64)).await,
         named(private, hidden, &"b".repeat(64)).await,
     ]
+}
+
+/// A regression as private as its job.
+async fn regression(server: &TestServer, job: i64) -> i64 {
+    let sql =
+        "INSERT INTO regression (tree_id, owner, private, suite, signature, ref, good_rev, bad_rev,
+                                       last_rev, job_id)
+               SELECT tree_id, owner, private, 'btrfs/direct-io',
+                      json_build_object('kind', 'crash', 'title', title), 'main', 'a', 'b', 'b', id
+                 FROM job WHERE id = $1 RETURNING id";
+    let made = sqlx::query_scalar(sql).bind(job);
+    made.fetch_one(&server.app.pool).await.unwrap()
 }
 
 /// An attempt of a job that no job of the other kind needs.

@@ -262,7 +262,7 @@ async fn carried(request: Request) -> Result<(Request, String), Stop> {
 /// What a request is about.
 enum Named {
     Nothing,
-    /// A job, an attempt or a survey, and its number as it was written.
+    /// A job, an attempt, a survey or a regression, and its number as it was written.
     Numbered(Object, String),
     Artefact(String),
 }
@@ -280,7 +280,9 @@ impl Named {
                 Some((object, id)) => Named::Numbered(object, id.to_string()),
                 None => Named::Nothing,
             },
-            Object::Job | Object::Attempt | Object::Survey => Named::Numbered(object, param("id")),
+            Object::Job | Object::Attempt | Object::Survey | Object::Regression => {
+                Named::Numbered(object, param("id"))
+            }
         }
     }
 }
@@ -309,6 +311,7 @@ async fn visible(
     let what = match object {
         Object::Attempt => "attempt",
         Object::Survey => "survey",
+        Object::Regression => "regression",
         _ => "job",
     };
     let missing = || AppError::not_found(format!("there is no {what} {written}"));
@@ -320,6 +323,7 @@ async fn visible(
             seen.then(String::new)
         }
         Object::Survey => sight::survey(&mut conn, &sight, id).await?,
+        Object::Regression => sight::regression(&mut conn, &sight, id).await?,
         _ => sight::job(&mut conn, &sight, id).await?,
     };
     Ok(found.ok_or_else(missing)?)

@@ -17,7 +17,7 @@ pub(crate) use guard::current;
 pub use guard::{Current, Surface};
 pub use password::{Refused, hash, unfit};
 pub use principal::{Principal, make_token, put_token};
-pub(crate) use principal::{WORKER, new_token};
+pub(crate) use principal::{WORKER, new_token, same};
 pub use routes::{Route, Routes};
 pub use session::{Cookie, cookie_of, form_token, new_session, of_request, over};
 pub use signing::{Address, SignIns, Tried, sign_in};
@@ -60,6 +60,8 @@ pub enum Object {
     Attempt,
     /// The survey `{id}`.
     Survey,
+    /// The regression `{id}`.
+    Regression,
     /// The artefact `{sha256}`.
     Artefact,
     /// What a live page shows, as the query says.

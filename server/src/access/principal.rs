@@ -208,6 +208,6 @@ fn split(token: &str) -> Option<(&str, &str)> {
 }
 
 /// Equality without an early exit.
-pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
 }

@@ -7,6 +7,7 @@ mod config;
 mod exports;
 mod fstests;
 pub(crate) mod histories;
+mod hooks;
 pub(crate) mod jobs;
 mod known;
 mod leases;
@@ -14,11 +15,13 @@ pub(crate) mod marks;
 pub mod openapi;
 pub(crate) mod ranges;
 mod reads;
+pub(crate) mod regressions;
+pub(crate) mod rules;
 mod suite;
 pub(crate) mod surveys;
 mod terms;
 pub(crate) mod tokens;
-mod trees;
+pub(crate) mod trees;
 mod uploads;
 mod users;
 mod validators;
@@ -60,6 +63,23 @@ pub fn routes(app: &App) -> Routes {
             Object::None,
             histories::configs,
         )
+        .put(
+            "/trees/{name}/schedule",
+            Operate,
+            Object::None,
+            rules::schedule,
+        )
+        .post("/rules", Submit, Object::None, rules::create)
+        .patch("/rules/{id}", Submit, Object::None, rules::change)
+        .delete("/rules/{id}", Submit, Object::None, rules::remove)
+        .post("/rules/{id}/secret", Submit, Object::None, rules::renew)
+        .post("/triggers/{id}", Submit, Object::None, rules::trigger)
+        .post(
+            "/regressions/{id}/state",
+            Own,
+            Object::Regression,
+            regressions::set_state,
+        )
         .post("/jobs", Submit, Object::None, jobs::create)
         .post("/campaigns", Submit, Object::None, campaigns::create)
         .post("/jobs/preview", Read, Object::None, jobs::preview)
@@ -87,7 +107,7 @@ pub fn routes(app: &App) -> Routes {
     // More than the patches in it may have, so that who sends more is told which field it is.
     let most = limits::PATCH_BYTES * 2 + limits::JSON_BODY_BYTES;
     let json = json.wrapped(|router| router.layer(DefaultBodyLimit::max(most)));
-    let routes = json.merge(uploads(app));
+    let routes = json.merge(uploads(app)).merge(hooks(app));
     routes.wrapped(|router| {
         router
             .layer(axum::middleware::map_response(as_problem))
@@ -121,6 +141,13 @@ fn reads(routes: Routes) -> Routes {
             Read,
             Object::Job,
             reads::metric_csv,
+        )
+        .get("/regressions", Read, Object::None, regressions::list)
+        .get(
+            "/regressions/{id}",
+            Read,
+            Object::Regression,
+            regressions::show,
         )
         .get("/surveys", Read, Object::None, surveys::list)
         .get("/surveys/{id}", Read, Object::Survey, surveys::show)
@@ -167,6 +194,8 @@ fn users(routes: Routes) -> Routes {
             webhooks::replay,
         );
     routes
+        .get("/rules", Submit, Object::None, rules::list)
+        .get("/rules/{id}/heads", Submit, Object::None, rules::heads)
         .get("/tokens", Submit, Object::None, tokens::list)
         .post("/tokens", Submit, Object::None, tokens::create)
         .delete("/tokens/{id}", Submit, Object::None, tokens::revoke)
@@ -182,6 +211,15 @@ fn work(routes: Routes) -> Routes {
         .post("/attempts/renew", Work, Object::None, leases::renew)
         .post("/attempts/stage", Work, Object::None, leases::stage)
         .post("/attempts/finish", Work, Object::None, leases::finish)
+}
+
+/// What services tell: their signature says who they are.
+fn hooks(app: &App) -> Routes {
+    let routes = Routes::new(app, Surface::Program, "/api/v1")
+        .post("/hooks/github/{id}", Open, Object::None, hooks::github)
+        .post("/hooks/gitlab/{id}", Open, Object::None, hooks::gitlab)
+        .post("/hooks/forgejo/{id}", Open, Object::None, hooks::forgejo);
+    routes.wrapped(|router| router.layer(DefaultBodyLimit::max(limits::HOOK_BYTES)))
 }
 
 fn uploads(app: &App) -> Routes {

@@ -16,7 +16,9 @@ use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Renew, Renewed, St
 use firstbad_api::list::JobList;
 use firstbad_api::metric::MetricOfJob;
 use firstbad_api::problem::{CONTENT_TYPE, Problem};
+use firstbad_api::regression::{Regression, SetState};
 use firstbad_api::report::Mail;
+use firstbad_api::rule::{Head, MadeRule, NewRule, Rule, RuleChange, Schedule, Trigger, Triggered};
 use firstbad_api::survey::{BisectEdge, Matrix, MoreReleases, NewSurvey, Survey};
 use firstbad_api::tree::{History, NewConfigs, NewSeries, NewTree, Resolved, Tree};
 use firstbad_api::user::{MadeToken, NewToken, NewUser, Token, User, UserChange};
@@ -194,10 +196,42 @@ const FROM: &[(&str, &str, bool, &str)] = &[(
     "`Name <address>` of who will send it: for `From:` and `Reported-by:`.",
 )];
 
+/// What a service sends is its own matter.
+fn any(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "object" })
+}
+
+/// What regressions are narrowed by.
+static REGRESSIONS: [(&str, &str, bool, &str); 4] = [
+    ("state", "string", false, "open, fixed or invalid."),
+    ("tree", "string", false, "Name of a tree."),
+    (
+        "job",
+        "integer",
+        false,
+        "Only those that this job looks into.",
+    ),
+    ("before", "integer", false, "Only those before this one."),
+];
+
 /// What is known besides, and what is watched.
 #[rustfmt::skip]
-static WATCHED: [Operation; 1] = [
+static WATCHED: [Operation; 15] = [
     operation(("get", "/jobs/{id}/known"), "getKnown", "jobs", "Where the change that a job named lives besides, and which commits repair it or take it back.", None, Answer::Json(200, of::<Known>)),
+    operation(("put", "/trees/{name}/schedule"), "scheduleTree", "trees", "Say how often a tree is fetched.", Some(of::<Schedule>), Answer::Json(200, of::<Tree>)),
+    operation(("get", "/rules"), "listRules", "rules", "List your rules; as an operator, all.", None, Answer::Json(200, of::<Vec<Rule>>)),
+    operation(("post", "/rules"), "addRule", "rules", "Run a suite when a branch moves or a tag appears. The secret of its hooks is told once.", Some(of::<NewRule>), Answer::Json(201, of::<MadeRule>)),
+    operation(("patch", "/rules/{id}"), "changeRule", "rules", "Change a rule; what is left out stays.", Some(of::<RuleChange>), Nothing(204)),
+    operation(("delete", "/rules/{id}"), "removeRule", "rules", "Remove a rule; its jobs and regressions stay.", None, Nothing(204)),
+    operation(("get", "/rules/{id}/heads"), "listHeads", "rules", "What a rule saw, newest first.", None, Answer::Json(200, of::<Vec<Head>>)),
+    operation(("post", "/rules/{id}/secret"), "renewSecret", "rules", "Make a new secret for the hooks of a rule.", None, Answer::Json(200, of::<MadeRule>)),
+    operation(("post", "/triggers/{id}"), "triggerRule", "rules", "Fetch the rule's tree and run what is new, or one revision. The body may be left out.", Some(of::<Trigger>), Answer::Json(202, of::<Triggered>)),
+    operation(("post", "/hooks/github/{id}"), "hookGithub", "rules", "A push that GitHub tells of, with `X-Hub-Signature-256`.", Some(any), Answer::Json(202, of::<Triggered>)),
+    operation(("post", "/hooks/gitlab/{id}"), "hookGitlab", "rules", "A push that GitLab tells of, with `X-Gitlab-Token` or a signature of Standard Webhooks.", Some(any), Answer::Json(202, of::<Triggered>)),
+    operation(("post", "/hooks/forgejo/{id}"), "hookForgejo", "rules", "A push that Forgejo or Gitea tells of, with its signature.", Some(any), Answer::Json(202, of::<Triggered>)),
+    with(operation(("get", "/regressions"), "listRegressions", "regressions", "List regressions, newest first.", None, Answer::Json(200, of::<Vec<Regression>>)), &REGRESSIONS),
+    operation(("get", "/regressions/{id}"), "getRegression", "regressions", "Read a regression: since when, the job, the culprit, the fix.", None, Answer::Json(200, of::<Regression>)),
+    operation(("post", "/regressions/{id}/state"), "setRegression", "regressions", "Say what a regression is, and why.", Some(of::<SetState>), Nothing(204)),
 ];
 
 const UPLOAD: &[(&str, &str, bool, &str)] = &[
@@ -367,7 +401,16 @@ impl Operation {
     }
 
     fn parameters(&self) -> Vec<Value> {
-        let numbered = ["/jobs", "/attempts", "/surveys", "/webhooks"];
+        let numbered = [
+            "/jobs",
+            "/attempts",
+            "/surveys",
+            "/webhooks",
+            "/rules",
+            "/triggers",
+            "/hooks",
+            "/regressions",
+        ];
         let in_path = self.path.split('/').filter_map(|part| {
             let name = part.strip_prefix('{')?.strip_suffix('}')?;
             let number = name == "id" && numbered.iter().any(|p| self.path.starts_with(p));

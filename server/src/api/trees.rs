@@ -54,21 +54,27 @@ pub async fn fetch(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Tree>, AppError> {
-    let tree = get(&app, &name).await?;
-    let releases = match mirror(&app, &name, &tree.url).await {
+    refresh(&app, &name).await?;
+    app.wake();
+    Ok(Json(get(&app, &name).await?))
+}
+
+/// Fetches a tree; when that fails its row says why.
+pub(crate) async fn refresh(app: &App, name: &str) -> Result<(), AppError> {
+    let tree = get(app, name).await?;
+    let releases = match mirror(app, name, &tree.url).await {
         Ok(releases) => releases,
         Err(error) => {
             let mut conn = app.pool.acquire().await?;
-            db::tree::fetch_failed(&mut conn, &name, &error.to_string()).await?;
+            db::tree::fetch_failed(&mut conn, name, &error.to_string()).await?;
             return Err(error);
         }
     };
-    let refs = count_refs(&app, &name).await?;
+    let refs = count_refs(app, name).await?;
     let mut conn = app.pool.acquire().await?;
     db::release::describe(&mut conn, tree.id, &releases).await?;
-    db::tree::fetched(&mut conn, &name, refs).await?;
-    drop(conn);
-    Ok(Json(get(&app, &name).await?))
+    db::tree::fetched(&mut conn, name, refs).await?;
+    Ok(())
 }
 
 /// Fetches a repository, or reads what an archive of releases has: these are the answer.
@@ -170,7 +176,7 @@ fn taken(name: &str) -> AppError {
     )
 }
 
-fn valid_name(name: &str) -> bool {
+pub(super) fn valid_name(name: &str) -> bool {
     let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     (1..=63).contains(&name.len())
         && name.chars().all(ok)

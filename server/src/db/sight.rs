@@ -55,6 +55,22 @@ pub async fn survey(
         .await
 }
 
+/// The owner of a regression that can be seen.
+pub async fn regression(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    id: i64,
+) -> sqlx::Result<Option<String>> {
+    let (all, owner) = sight.args();
+    let query = "SELECT owner FROM regression WHERE id = $1 AND (NOT private OR $2 OR owner = $3)";
+    sqlx::query_scalar(query)
+        .bind(id)
+        .bind(all)
+        .bind(owner)
+        .fetch_optional(conn)
+        .await
+}
+
 /// Whether an attempt can be seen. A second run is seen where the first is.
 pub async fn attempt(conn: &mut PgConnection, sight: &Sight, id: i64) -> sqlx::Result<bool> {
     let (all, owner) = sight.args();

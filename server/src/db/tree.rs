@@ -18,6 +18,7 @@ struct Row {
     fetch_error: Option<String>,
     ref_count: i64,
     config: Json<JobConfig>,
+    fetch_minutes: Option<i32>,
 }
 
 impl From<Row> for Tree {
@@ -31,13 +32,14 @@ impl From<Row> for Tree {
             fetch_error: row.fetch_error,
             refs: row.ref_count,
             config: row.config.0,
+            fetch_minutes: row.fetch_minutes.and_then(|m| u32::try_from(m).ok()),
         }
     }
 }
 
 pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Tree>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count, config FROM tree ORDER BY name",
+        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count, config, fetch_minutes FROM tree ORDER BY name",
     )
     .fetch_all(conn)
     .await?;
@@ -46,7 +48,7 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Tree>> {
 
 pub async fn find(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<Tree>> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count, config FROM tree WHERE name = $1",
+        "SELECT id, name, url, created_at, fetched_at, fetch_error, ref_count, config, fetch_minutes FROM tree WHERE name = $1",
     )
     .bind(name)
     .fetch_optional(conn)

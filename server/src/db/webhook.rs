@@ -50,10 +50,12 @@ pub async fn call_back(
 
 /// How many there are of an owner that are told of more than one job.
 pub async fn count(conn: &mut PgConnection, owner: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM webhook WHERE owner = $1 AND job_id IS NULL")
-        .bind(owner)
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar(
+        "SELECT count(*) FROM webhook WHERE owner = $1 AND job_id IS NULL AND kind = 'standard'",
+    )
+    .bind(owner)
+    .fetch_one(conn)
+    .await
 }
 
 #[derive(sqlx::FromRow)]
@@ -77,7 +79,7 @@ pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<
                 count(d.id) FILTER (WHERE d.state = 'waiting') AS waiting,
                 count(d.id) FILTER (WHERE d.state = 'failed') AS failed
            FROM webhook w LEFT JOIN delivery d ON d.webhook_id = w.id
-          WHERE $1::text IS NULL OR w.owner = $1 GROUP BY w.id ORDER BY w.id DESC LIMIT 500",
+          WHERE w.kind = 'standard' AND ($1::text IS NULL OR w.owner = $1) GROUP BY w.id ORDER BY w.id DESC LIMIT 500",
     )
     .bind(owner)
     .fetch_all(conn)
@@ -99,7 +101,7 @@ pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<
 
 /// Whose it is.
 pub async fn owner(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar("SELECT owner FROM webhook WHERE id = $1")
+    sqlx::query_scalar("SELECT owner FROM webhook WHERE id = $1 AND kind = 'standard'")
         .bind(id)
         .fetch_optional(conn)
         .await
@@ -171,7 +173,7 @@ pub async fn tell(conn: &mut PgConnection, job: i64, kind: &str) -> sqlx::Result
                     'suite', j.request ->> 'suite', 'outcome', j.outcome - 'checks' - 'candidates' - 'sides',
                     'retracted', j.retracted_why))::text
            FROM job j JOIN tree t ON t.id = j.tree_id
-                JOIN webhook w ON w.disabled IS NULL AND (w.events = '{}' OR $2 = ANY (w.events))
+                JOIN webhook w ON w.disabled IS NULL AND w.kind = 'standard' AND (w.events = '{}' OR $2 = ANY (w.events))
                                AND CASE WHEN w.job_id IS NOT NULL THEN w.job_id = j.id
                                         ELSE w.owner = j.owner OR w.every AND NOT j.private END
           WHERE j.id = $1 AND NOT coalesce((j.request ->> 'survey')::boolean, false)
@@ -205,6 +207,8 @@ pub async fn test(conn: &mut PgConnection, webhook: i64) -> sqlx::Result<()> {
 pub struct Due {
     pub id: Uuid,
     pub webhook_id: i64,
+    /// `standard`, or the service that takes a status.
+    pub kind: String,
     pub url: String,
     pub secret: String,
     pub body: String,
@@ -226,7 +230,7 @@ pub async fn due(
             AND d.id IN (SELECT DISTINCT ON (webhook_id) id FROM delivery
                           WHERE state = 'waiting' AND at <= now() AND webhook_id <> ALL ($1)
                           ORDER BY webhook_id, created_at, id LIMIT $2)
-         RETURNING d.id, d.webhook_id, w.url, w.secret, d.body, d.tries",
+         RETURNING d.id, d.webhook_id, w.kind, coalesce(d.url, w.url) AS url, w.secret, d.body, d.tries",
     )
     .bind(busy)
     .bind(most)

@@ -1,5 +1,6 @@
 //! References and ancestry.
 
+use firstbad_api::rule::On;
 use firstbad_api::tree::Resolved;
 use firstbad_api::version::Version;
 
@@ -72,6 +73,25 @@ impl Repos {
 
     /// The newest `limit` tags and branches that name a commit, newest first.
     pub async fn refs(&self, name: &str, limit: usize) -> Result<Vec<RefInfo>, RepoError> {
+        self.refs_below(name, limit, &["refs/tags", "refs/heads"])
+            .await
+    }
+
+    /// All branches, or all tags, that name a commit, newest first.
+    pub async fn refs_of(&self, name: &str, on: On) -> Result<Vec<RefInfo>, RepoError> {
+        let below = match on {
+            On::Branch => "refs/heads",
+            On::Tag => "refs/tags",
+        };
+        self.refs_below(name, usize::MAX, &[below]).await
+    }
+
+    async fn refs_below(
+        &self,
+        name: &str,
+        limit: usize,
+        below: &[&str],
+    ) -> Result<Vec<RefInfo>, RepoError> {
         let path = self.mirror(name)?;
         let mut list = git::read(&path);
         let count = i32::try_from(limit).unwrap_or(i32::MAX).max(1);
@@ -81,7 +101,7 @@ impl Repos {
                 "--format=%(refname:lstrip=2)%00%(objecttype)%00%(objectname)%00%(subject)\
                  %00%(*objecttype)%00%(*objectname)%00%(*subject)%00%(creatordate:unix)",
             )
-            .args(["refs/tags", "refs/heads"]);
+            .args(below);
         let text = git::expect(list, None, Bound::WALK).await?;
         let text = String::from_utf8_lossy(&text);
         Ok(text.lines().filter_map(parse_ref).take(limit).collect())

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::db::webhook::{Due, Tried};
-use crate::outgoing;
 use crate::state::App;
+use crate::{outgoing, status};
 
 /// A try whose server died is made again after so many seconds.
 const LEASE_S: f64 = 120.0;
@@ -98,7 +98,13 @@ async fn send(app: App, due: Due) {
     let id = format!("msg_{}", due.id.simple());
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let allowed = &app.gate.webhook_allow;
-    let answer = outgoing::post(&due.url, &due.secret, &id, now, &due.body, allowed).await;
+    let answer = match due.kind.as_str() {
+        "standard" => outgoing::post(&due.url, &due.secret, &id, now, &due.body, allowed).await,
+        service => {
+            let credential = status::credential(service, &due.secret);
+            outgoing::status(&due.url, credential, &due.body, allowed).await
+        }
+    };
     let noted = async {
         let mut tx = app.pool.begin().await?;
         match &answer {

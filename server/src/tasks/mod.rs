@@ -12,6 +12,7 @@ pub mod releases;
 mod revert;
 pub mod surveys;
 pub(crate) mod walk;
+pub mod watch;
 mod weigh;
 
 use std::time::Duration;

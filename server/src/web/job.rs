@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 use firstbad_api::custom::{CustomKind, CustomTest};
 use firstbad_api::job::{Candidate, Check, Find, Job, Outcome, Signal};
 use firstbad_api::lease::{ConfigBase, RunMode};
+use firstbad_api::regression::RegressionsQuery;
 use serde::Deserialize;
 
 use super::chart::{self, Landmark, Panel};
@@ -18,6 +19,7 @@ use super::record::{self, Entry};
 use super::strip::{Strip, strip};
 use super::tail::{self, Tail};
 use crate::access::Principal;
+use crate::api::regressions;
 use crate::error::AppError;
 use crate::repo::CommitInfo;
 use crate::state::App;
@@ -57,6 +59,8 @@ pub struct JobPage<'a> {
     /// The culprit, when there is one and its tree is readable.
     commit: Option<CommitInfo>,
     busy: bool,
+    /// Numbers of the regressions that it looks into.
+    regressions: Vec<i64>,
     panels: Vec<Panel>,
     strip: Option<Strip>,
     /// Candidates that were built, tested or judged, by position.
@@ -104,6 +108,7 @@ impl<'a> JobPage<'a> {
             command: command(&job.request),
             record,
             tails: Vec::new(),
+            regressions: Vec::new(),
         }
     }
 
@@ -401,12 +406,23 @@ pub(super) async fn show(
     let record = record::of_job(&app, number).await.map_err(AppError::from)?;
     let told = JobPage {
         tails: tail::of(&app, number).await?,
+        regressions: looked_into(&app, &who, number).await?,
         ..JobPage::new(&job, commit, &landmarks, record)
     };
     match shown.runs.as_str() {
         "all" => page(&told.with_all_runs()),
         _ => page(&told),
     }
+}
+
+/// Numbers of the regressions that a job looks into.
+async fn looked_into(app: &App, who: &Principal, job: i64) -> Result<Vec<i64>, AppError> {
+    let query = RegressionsQuery {
+        job: Some(job),
+        ..RegressionsQuery::default()
+    };
+    let all = regressions::of(app, &who.sight(), query).await?;
+    Ok(all.into_iter().map(|g| g.id).collect())
 }
 
 /// `GET /jobs/{id}/bisect-log`: what `git bisect replay` takes.

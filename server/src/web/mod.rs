@@ -26,6 +26,8 @@ mod new;
 mod oidc;
 mod place;
 mod record;
+mod regression;
+mod rule;
 mod strip;
 mod survey;
 mod tail;
@@ -98,6 +100,15 @@ pub fn routes(app: &App) -> Routes {
         .get("/workers", Read, Object::None, place::workers)
         .get("/audit", Operate, Object::None, record::show)
         .get("/tokens", Submit, Object::None, token::show)
+        .get("/rules", Submit, Object::None, rule::list)
+        .get("/rules/{id}", Submit, Object::None, rule::show)
+        .get("/regressions", Read, Object::None, regression::list)
+        .get(
+            "/regressions/{id}",
+            Read,
+            Object::Regression,
+            regression::show,
+        )
         .get("/webhooks", Submit, Object::None, webhook::list)
         .get("/webhooks/{id}", Submit, Object::None, webhook::show)
         .get("/api", Read, Object::None, api::show)
@@ -118,6 +129,23 @@ pub fn routes(app: &App) -> Routes {
         )
         .post("/tokens", Submit, Object::None, token::make)
         .post("/tokens/{id}/revoke", Submit, Object::None, token::revoke)
+        .post("/rules", Submit, Object::None, rule::make)
+        .post("/rules/{id}/change", Submit, Object::None, rule::change)
+        .post("/rules/{id}/secret", Submit, Object::None, rule::renew)
+        .post("/rules/{id}/trigger", Submit, Object::None, rule::trigger)
+        .post("/rules/{id}/remove", Submit, Object::None, rule::remove)
+        .post(
+            "/trees/{name}/schedule",
+            Operate,
+            Object::None,
+            rule::schedule,
+        )
+        .post(
+            "/regressions/{id}/state",
+            Own,
+            Object::Regression,
+            regression::set,
+        )
         .post("/webhooks", Submit, Object::None, webhook::make)
         .post("/webhooks/{id}/test", Submit, Object::None, webhook::test)
         .post(
