@@ -151,8 +151,9 @@ async fn kinds(browser: &Browser, server: &str) -> anyhow::Result<Vec<(String, S
         let links = browser.driver.execute(LINKS, vec![]).await?;
         for to in texts(links.json()) {
             let to = to.split('#').next().unwrap_or_default().to_owned();
-            let text = !to.ends_with("/report") && !to.ends_with("-log") && !to.ends_with("/raw");
-            if text && !to.contains("/api/") && !to.contains("/artefacts/") {
+            let others = ["/report", "-log", "/raw", ".atom", ".eml"];
+            let page = !others.iter().any(|end| to.ends_with(end));
+            if page && !to.contains("/api/") && !to.contains("/artefacts/") {
                 to_do.push(to);
             }
         }

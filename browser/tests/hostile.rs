@@ -281,6 +281,8 @@ async fn titles(server: &TestServer, revs: &[String], corpus: &[String], pages: 
     let titled = |title: &String| {
         let mut body = request("hostile", &revs[0], &revs[1]);
         body["title"] = json!(title);
+        // Else all of them would join the first.
+        body["fresh"] = json!(true);
         body
     };
     let refused = send(server, "/jobs", nul.into_iter().map(titled).collect()).await;
