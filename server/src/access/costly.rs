@@ -18,7 +18,8 @@ use crate::error::AppError;
 use crate::web::PageError;
 
 /// Routes that ask git, or read logs through, each time.
-pub const COSTLY: [(Method, &str); 10] = [
+pub const COSTLY: [(Method, &str); 11] = [
+    (Method::GET, "/api/v1/jobs/{id}/known"),
     (Method::GET, "/api/v1/jobs/{id}/mail"),
     (Method::GET, "/api/v1/jobs/{id}/report"),
     (Method::GET, "/api/v1/jobs/{id}/report.eml"),
