@@ -7,6 +7,7 @@ use crate::custom::CustomTest;
 use crate::fstests::Fstests;
 use crate::known::Answered;
 use crate::lease::{ConfigBase, RunMode};
+use crate::patch::PatchworkPatch;
 use crate::terms::{Budget, Callback, Priority};
 
 /// `POST /api/v1/jobs`. Header `Idempotency-Key` optional.
@@ -106,6 +107,9 @@ pub struct NewJob {
     pub toolchain: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
+    /// A patch that is told what becomes of the job. Not of a private one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patchwork: Option<PatchworkPatch>,
     /// A job of its own, even while another one looks for the same answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod list;
 pub mod metric;
 pub mod observation;
+pub mod patch;
 pub mod problem;
 pub mod qemu;
 pub mod regression;

@@ -26,6 +26,25 @@ pub struct NewWebhook {
     /// All public jobs, not only those of who asks; for operators.
     #[serde(default)]
     pub every: bool,
+    /// It is a Patchwork: checks are written to the patches that jobs name. For operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patchwork: Option<Patchwork>,
+}
+
+/// How to write to a Patchwork.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Patchwork {
+    /// Of an account that may write checks there.
+    pub token: String,
+}
+
+// The token is a secret.
+impl std::fmt::Debug for Patchwork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patchwork")
+    }
 }
 
 /// Answer to [`NewWebhook`]: the only time that the secret is told.
@@ -33,7 +52,7 @@ pub struct NewWebhook {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeWebhook {
     pub id: i64,
-    /// `whsec_<base64>`: the key of the HMAC-SHA256 over `id.timestamp.body`.
+    /// `whsec_<base64>`: the key of the HMAC-SHA256 over `id.timestamp.body`. Empty for a Patchwork.
     pub secret: String,
 }
 
@@ -44,6 +63,9 @@ pub struct Webhook {
     pub id: i64,
     /// Told of this job alone: the callback of a request.
     pub job: Option<i64>,
+    /// `standard`, or `patchwork`.
+    #[serde(default = "standard")]
+    pub kind: String,
     pub url: String,
     pub owner: String,
     pub events: Vec<String>,
@@ -75,4 +97,8 @@ pub struct Delivery {
     pub created_at: String,
     /// Of the next try, or of the last when it has ended.
     pub at: String,
+}
+
+fn standard() -> String {
+    "standard".to_owned()
 }

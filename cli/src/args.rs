@@ -66,6 +66,9 @@ pub enum Command {
         /// Number or page address of the job.
         job: String,
     },
+    /// Read a patch mail and say what jobs found about it, as b4 wants its review checks: set
+    /// `b4.review-perpatch-check-cmd` (and `b4.review-series-check-cmd`) to `firstbad b4-check`.
+    B4Check,
     /// Write what a job found in the form of another program to standard output.
     Export(crate::export::ExportArgs),
     /// Print a job as `git bisect log` tells it: `git bisect replay` takes it.

@@ -6,6 +6,7 @@
 mod act;
 mod args;
 mod attempts;
+mod b4;
 mod client;
 mod config;
 mod custom;
@@ -101,6 +102,7 @@ async fn command(cli: &Cli) -> Done {
         Command::Watch(args) => watch::run(common, args).await,
         Command::Log(args) => log::run(common, args).await,
         Command::Report { job } => print(common, job, "report").await,
+        Command::B4Check => b4::check(common).await,
         Command::Export(args) => export::run(common, args).await,
         Command::BisectLog { job } => print(common, job, "bisect-log").await,
         Command::Jobs(args) => jobs(common, args).await,

@@ -136,6 +136,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         parallelism: args.terms.parallelism,
         toolchain: args.terms.toolchain.clone(),
         callback: args.terms.callback(),
+        patchwork: None,
         fresh: args.terms.fresh,
     })
 }

@@ -30,6 +30,7 @@ pub mod maintainers;
 pub mod matrix;
 pub mod oidc;
 pub mod outgoing;
+mod patchwork;
 pub mod pg;
 pub mod picture;
 mod relevance;

@@ -96,6 +96,7 @@ fn asked(rule: &NewRule) -> NewJob {
         parallelism: None,
         toolchain: None,
         callback: None,
+        patchwork: None,
         fresh: false,
     }
 }

@@ -67,6 +67,7 @@ pub fn credential(service: &str, token: &str) -> (&'static str, String) {
     match service {
         "github" => ("authorization", format!("Bearer {token}")),
         "gitlab" => ("private-token", token.to_owned()),
+        "patchwork" => ("authorization", format!("Token {token}")),
         _ => ("authorization", format!("token {token}")),
     }
 }

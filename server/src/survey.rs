@@ -73,6 +73,7 @@ fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
         parallelism: None,
         toolchain: None,
         callback: None,
+        patchwork: None,
         fresh: false,
     }
 }

@@ -1,4 +1,5 @@
 //! A server that answers what a test tells it to.
+#![allow(dead_code)] // each test uses a part
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

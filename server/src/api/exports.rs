@@ -8,14 +8,17 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
+use firstbad_api::patch::{PatchQuery, PatchVerdict};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::access::Principal;
 use crate::db;
 use crate::error::AppError;
 use crate::export::{self, Whole};
+use crate::patchwork::{self, Told};
 use crate::reproduce::Parts;
 use crate::state::App;
 use crate::view;
@@ -50,6 +53,38 @@ pub async fn kcidb(
         return Err(AppError::bad("bad-origin", "/origin", why));
     }
     Ok(Json(export::kcidb(&whole(&app, id).await?, origin)))
+}
+
+/// `GET /patches`: what jobs say of a patch that is on its way, newest first.
+pub async fn patches(
+    State(app): State<App>,
+    who: Principal,
+    Query(query): Query<PatchQuery>,
+) -> Result<Json<Vec<PatchVerdict>>, AppError> {
+    let (patch_id, message_id) = (query.patch_id.trim(), query.message_id.trim());
+    if patch_id.is_empty() && message_id.is_empty() {
+        let why = "patch_id: give this, or message_id";
+        return Err(AppError::bad("bad-query", "/patch_id", why));
+    }
+    let mut conn = app.pool.acquire().await?;
+    let found = db::patch::tested(&mut conn, &who.sight(), patch_id, message_id).await?;
+    let told = found.into_iter().map(|job| {
+        let said = Told {
+            title: &job.title,
+            find: job.request.find,
+            outcome: job.outcome.as_deref(),
+            retracted: job.retracted,
+        };
+        let (status, summary) = patchwork::verdict(&said, &job.revs);
+        PatchVerdict {
+            job: job.id,
+            path: format!("/jobs/{}", job.id),
+            status: status.to_owned(),
+            details: format!("job {}: {}", job.id, job.title),
+            summary,
+        }
+    });
+    Ok(Json(told.collect()))
 }
 
 /// `GET /jobs/{id}/junit`.

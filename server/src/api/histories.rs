@@ -9,8 +9,10 @@ use firstbad_api::tree::{History, NewConfigs, NewSeries};
 use super::trees;
 use crate::access::Principal;
 use crate::db;
+use crate::db::patch::Mailed;
 use crate::error::AppError;
 use crate::kconfig::{self, Settings};
+use crate::repo::Series;
 use crate::state::App;
 
 type Written = Result<(StatusCode, Json<History>), AppError>;
@@ -38,9 +40,32 @@ pub(crate) async fn add_series(
         .repos
         .write_series(name, &base, &new.mbox, new.squash)
         .await;
-    let history = written.map_err(|e| AppError::repo(e, "/mbox"))?;
-    record(app, who.name(), name, &history).await?;
-    Ok(history)
+    let series = written.map_err(|e| AppError::repo(e, "/mbox"))?;
+    record(app, who.name(), name, &series.history).await?;
+    note(app, name, &series).await?;
+    Ok(series.history)
+}
+
+/// Remembers which commits the mails became, so that jobs are found by them.
+async fn note(app: &App, tree: &str, series: &Series) -> Result<(), AppError> {
+    let commits = &series.history.commits;
+    let revs: Vec<String> = commits.iter().map(|c| c.rev.clone()).collect();
+    let ids = app.repos.patch_ids(tree, &revs).await;
+    let ids = ids.map_err(|e| AppError::repo(e, "/mbox"))?;
+    let by_diff = ids.into_iter().map(|(rev, id)| Mailed {
+        rev,
+        patch_id: Some(id),
+        message_id: None,
+    });
+    let by_mail = series.mails.iter().map(|(rev, id)| Mailed {
+        rev: rev.clone(),
+        patch_id: None,
+        message_id: Some(id.clone()),
+    });
+    let mails: Vec<Mailed> = by_diff.chain(by_mail).collect();
+    let mut tx = app.pool.begin().await?;
+    db::patch::note(&mut tx, tree, &mails).await?;
+    Ok(tx.commit().await?)
 }
 
 pub async fn configs(

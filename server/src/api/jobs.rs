@@ -31,6 +31,8 @@ pub(crate) struct Checked {
     pub(crate) request: NewJob,
     /// Taken out of the request, which everybody may see.
     callback: Option<Callback>,
+    /// The Patchwork, and its patch.
+    patchwork: Option<(i64, i64)>,
     digest: String,
     /// Tells questions apart, however they are asked.
     question: String,
@@ -108,6 +110,9 @@ pub(crate) async fn submit(
     if let Some(callback) = &checked.callback {
         answer.callback_secret = terms::call_back(&mut tx, &owner, id, callback).await?;
     }
+    if let Some((patchwork, patch)) = checked.patchwork {
+        db::patch::about(&mut tx, id, patchwork, patch).await?;
+    }
     let detail = serde_json::json!({});
     db::audit(&mut tx, who.name(), "job submitted", Some(id), None, detail).await?;
     tx.commit().await?;
@@ -144,6 +149,9 @@ async fn join(
     };
     if let Some(callback) = &checked.callback {
         answer.callback_secret = terms::call_back(conn, owner, job, callback).await?;
+    }
+    if let Some((patchwork, patch)) = checked.patchwork {
+        db::patch::about(conn, job, patchwork, patch).await?;
     }
     db::question::hurry(conn, job, checked.request.priority).await?;
     Ok(Some(answer))
@@ -318,7 +326,9 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let tree = trees::get(app, &new.tree).await?;
     let digest = digest(&new)?;
     terms::check(app, &new)?;
+    let patchwork = terms::patchwork(app, &new).await?;
     let callback = new.callback.take();
+    new.patchwork = None;
     new.first_parent |= new.merge_first;
     let of_tree = config::complete(&mut new, &tree)?;
     fstests::complete(app, &mut new).await?;
@@ -344,6 +354,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
         tree_id: tree.id,
         question: question(&request, &range, &suite.0, &config)?,
         callback,
+        patchwork,
         range,
         revisions,
         suite: suite.0,

@@ -127,6 +127,7 @@ fn reads(routes: Routes) -> Routes {
         .get("/jobs/{id}/report", Read, Object::Job, reads::report)
         .get("/jobs/{id}/report.eml", Read, Object::Job, reads::eml)
         .get("/jobs/{id}/mail", Read, Object::Job, reads::mail)
+        .get("/patches", Read, Object::None, exports::patches)
         .get("/jobs/{id}/kcidb", Read, Object::Job, exports::kcidb)
         .get("/jobs/{id}/junit", Read, Object::Job, exports::junit)
         .get(

@@ -15,6 +15,7 @@ use firstbad_api::known::Known;
 use firstbad_api::lease::{FinishRequest, Lease, LeaseRequest, Renew, Renewed, StageEnd};
 use firstbad_api::list::JobList;
 use firstbad_api::metric::MetricOfJob;
+use firstbad_api::patch::PatchVerdict;
 use firstbad_api::problem::{CONTENT_TYPE, Problem};
 use firstbad_api::regression::{Regression, SetState};
 use firstbad_api::report::Mail;
@@ -129,6 +130,7 @@ pub static OPERATIONS: &[Operation] = &[
     with(operation(("get", "/jobs/{id}/report"), "getReport", "jobs", "The report as a text fit for a mail.", None, Body("text/plain")), FROM),
     with(operation(("get", "/jobs/{id}/mail"), "getMail", "jobs", "The same as a mail to be sent by a person: recipients, subject, text, a `mailto:` link.", None, Answer::Json(200, of::<Mail>)), FROM),
     with(operation(("get", "/jobs/{id}/report.eml"), "getMailFile", "jobs", "The same as a file for a mail program.", None, Body("message/rfc822")), FROM),
+    with(operation(("get", "/patches"), "listPatchVerdicts", "jobs", "What jobs say of a patch of a series that was written here: `pass`, `warn` or `fail`.", None, Answer::Json(200, of::<Vec<PatchVerdict>>)), &[("patch_id", "string", false, "As `git patch-id --stable` tells it."), ("message_id", "string", false, "Of the mail, without brackets.")]),
     with(operation(("get", "/jobs/{id}/kcidb"), "getKcidb", "jobs", "A KCIDB report, schema 5.3: revisions as checkouts, builds and tests, the culprit as an issue.", None, Answer::Json(200, of::<Value>)), &[("origin", "string", false, "What KCIDB calls who sends it; `firstbad` unless said.")]),
     operation(("get", "/jobs/{id}/junit"), "getJunit", "jobs", "JUnit's XML: the answer, and a suite for each revision.", None, Body("application/xml")),
     with(operation(("get", "/jobs/{id}/metric"), "getMetric", "jobs", "One metric of a job, run by run.", None, Answer::Json(200, of::<MetricOfJob>)), METRIC),

@@ -79,6 +79,30 @@ pub(super) fn check(app: &App, new: &NewJob) -> Result<(), AppError> {
     Ok(())
 }
 
+/// The Patchwork that a request names, and the patch.
+///
+/// # Errors
+/// Naming the field.
+pub(super) async fn patchwork(app: &App, new: &NewJob) -> Result<Option<(i64, i64)>, AppError> {
+    let Some(asked) = &new.patchwork else {
+        return Ok(None);
+    };
+    if new.private {
+        let why = "patchwork: a patch's checks are public; leave it out, or private";
+        return Err(AppError::bad("private", "/patchwork", why));
+    }
+    if asked.patch < 1 {
+        let why = "patchwork.patch: give the number of a patch, 1 or more";
+        return Err(AppError::bad("bad-patch", "/patchwork/patch", why));
+    }
+    let mut conn = app.pool.acquire().await?;
+    let known = db::patch::patchwork(&mut conn, asked.url.trim()).await?;
+    let why = "patchwork.url: no Patchwork with this address is known here; an operator can make it \
+               known with POST /api/v1/webhooks";
+    let known = known.ok_or_else(|| AppError::bad("unknown-patchwork", "/patchwork/url", why))?;
+    Ok(Some((known, asked.patch)))
+}
+
 fn is_secret(secret: &str) -> bool {
     let key = secret.strip_prefix(outgoing::SECRET);
     let key = key.and_then(|key| STANDARD.decode(key).ok());

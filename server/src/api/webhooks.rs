@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use firstbad_api::user::Role;
-use firstbad_api::webhook::{Delivery, EVENTS, MadeWebhook, NewWebhook, Webhook};
+use firstbad_api::webhook::{Delivery, EVENTS, MadeWebhook, NewWebhook, Patchwork, Webhook};
 use rand::RngExt;
 use serde_json::json;
 use uuid::Uuid;
@@ -61,7 +61,13 @@ pub(crate) async fn make(
             why,
         ));
     }
-    let secret = secret();
+    let (kind, secret, told) = match &new.patchwork {
+        Some(patchwork) => ("patchwork", token(who, new, patchwork)?, String::new()),
+        None => {
+            let secret = secret();
+            ("standard", secret.clone(), secret)
+        }
+    };
     let owner = who.owner();
     let mut tx = app.pool.begin().await?;
     if db::webhook::count(&mut tx, &owner).await? >= MOST {
@@ -75,12 +81,44 @@ pub(crate) async fn make(
         &owner,
         &new.events,
         new.every,
+        kind,
     );
-    let id = made.await?;
+    let id = made
+        .await
+        .map_err(|error| match error.as_database_error() {
+            Some(known) if known.is_unique_violation() => {
+                let why = "url: this Patchwork is known already; remove that one first";
+                AppError::refused(StatusCode::CONFLICT, "known", "/url", why)
+            }
+            _ => error.into(),
+        })?;
     let detail = json!({ "webhook": id, "url": url.as_str(), "every": new.every });
     db::audit(&mut tx, who.name(), "webhook made", None, None, detail).await?;
     tx.commit().await?;
-    Ok(MadeWebhook { id, secret })
+    Ok(MadeWebhook { id, secret: told })
+}
+
+/// The token for a Patchwork.
+fn token(who: &Principal, new: &NewWebhook, patchwork: &Patchwork) -> Result<String, AppError> {
+    if !who.may(Role::Operator) {
+        let why = "patchwork: only operators make one known; leave it out";
+        return Err(AppError::refused(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "/patchwork",
+            why,
+        ));
+    }
+    if new.every || !new.events.is_empty() {
+        let why = "patchwork: it is told of the patches that jobs name; leave out events and every";
+        return Err(AppError::bad("bad-patchwork", "/patchwork", why));
+    }
+    let token = patchwork.token.trim();
+    if token.is_empty() || token.len() > 200 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        let why = "patchwork.token: give the token of an account there, as its page shows it";
+        return Err(AppError::bad("bad-token", "/patchwork/token", why));
+    }
+    Ok(token.to_owned())
 }
 
 /// What deliveries are signed with, made anew.
@@ -132,7 +170,10 @@ pub(crate) async fn ping(app: &App, who: &Principal, id: i64) -> Result<(), AppE
     own(app, who, id).await?;
     let mut tx = app.pool.begin().await?;
     db::webhook::disable(&mut tx, id, None).await?;
-    db::webhook::test(&mut tx, id).await?;
+    // A Patchwork takes nothing that is of no patch.
+    if !db::webhook::is_patchwork(&mut tx, id).await? {
+        db::webhook::test(&mut tx, id).await?;
+    }
     tx.commit().await?;
     app.wake();
     Ok(())

@@ -13,6 +13,7 @@ pub mod list;
 pub mod live;
 pub mod mark;
 pub mod mend;
+pub mod patch;
 pub mod question;
 pub mod regression;
 pub mod release;

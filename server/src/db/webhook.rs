@@ -17,15 +17,18 @@ pub async fn insert(
     owner: &str,
     events: &[String],
     every: bool,
+    kind: &str,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "INSERT INTO webhook (url, secret, owner, events, every) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        "INSERT INTO webhook (url, secret, owner, events, every, kind) VALUES ($1, $2, $3, $4, $5, $6)
+         RETURNING id",
     )
     .bind(url)
     .bind(secret)
     .bind(owner)
     .bind(events)
     .bind(every)
+    .bind(kind)
     .fetch_one(conn)
     .await
 }
@@ -61,6 +64,7 @@ pub async fn count(conn: &mut PgConnection, owner: &str) -> sqlx::Result<i64> {
 #[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
+    kind: String,
     job_id: Option<i64>,
     url: String,
     owner: String,
@@ -75,11 +79,11 @@ struct Row {
 /// Those of an owner; of all without one.
 pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<Vec<Webhook>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT w.id, w.job_id, w.url, w.owner, w.events, w.every, w.created_at, w.disabled,
+        "SELECT w.id, w.job_id, w.kind, w.url, w.owner, w.events, w.every, w.created_at, w.disabled,
                 count(d.id) FILTER (WHERE d.state = 'waiting') AS waiting,
                 count(d.id) FILTER (WHERE d.state = 'failed') AS failed
            FROM webhook w LEFT JOIN delivery d ON d.webhook_id = w.id
-          WHERE w.kind = 'standard' AND ($1::text IS NULL OR w.owner = $1) GROUP BY w.id ORDER BY w.id DESC LIMIT 500",
+          WHERE w.kind IN ('standard', 'patchwork') AND ($1::text IS NULL OR w.owner = $1) GROUP BY w.id ORDER BY w.id DESC LIMIT 500",
     )
     .bind(owner)
     .fetch_all(conn)
@@ -87,6 +91,7 @@ pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<
     let webhook = |r: Row| Webhook {
         id: r.id,
         job: r.job_id,
+        kind: r.kind,
         url: r.url,
         owner: r.owner,
         events: r.events,
@@ -99,12 +104,22 @@ pub async fn list(conn: &mut PgConnection, owner: Option<&str>) -> sqlx::Result<
     Ok(rows.into_iter().map(webhook).collect())
 }
 
+/// Whether it is a Patchwork.
+pub async fn is_patchwork(conn: &mut PgConnection, id: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM webhook WHERE id = $1 AND kind = 'patchwork')")
+        .bind(id)
+        .fetch_one(conn)
+        .await
+}
+
 /// Whose it is.
 pub async fn owner(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar("SELECT owner FROM webhook WHERE id = $1 AND kind = 'standard'")
-        .bind(id)
-        .fetch_optional(conn)
-        .await
+    sqlx::query_scalar(
+        "SELECT owner FROM webhook WHERE id = $1 AND kind IN ('standard', 'patchwork')",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 /// The webhook of a delivery.
@@ -181,9 +196,9 @@ pub async fn tell(conn: &mut PgConnection, job: i64, kind: &str) -> sqlx::Result
     )
     .bind(job)
     .bind(kind)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    super::patch::tell(conn, job, kind, None).await
 }
 
 /// A delivery that only shows whether somebody receives.
@@ -214,6 +229,7 @@ pub struct Due {
     pub body: String,
     /// With this one.
     pub tries: i32,
+    pub job_id: Option<i64>,
 }
 
 /// Takes deliveries that are due for `lease_s` seconds: of each receiver one, and of `busy` ones none.
@@ -230,7 +246,7 @@ pub async fn due(
             AND d.id IN (SELECT DISTINCT ON (webhook_id) id FROM delivery
                           WHERE state = 'waiting' AND at <= now() AND webhook_id <> ALL ($1)
                           ORDER BY webhook_id, created_at, id LIMIT $2)
-         RETURNING d.id, d.webhook_id, w.kind, coalesce(d.url, w.url) AS url, w.secret, d.body, d.tries",
+         RETURNING d.id, d.webhook_id, w.kind, coalesce(d.url, w.url) AS url, w.secret, d.body, d.tries, d.job_id",
     )
     .bind(busy)
     .bind(most)

@@ -187,6 +187,7 @@ fn question(request: &NewJob) -> NewJob {
         budget: Budget::default(),
         parallelism: None,
         callback: None,
+        patchwork: None,
         fresh: false,
         ..request.clone()
     }

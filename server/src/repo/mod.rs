@@ -31,6 +31,7 @@ pub use memo::Names;
 pub use range::RangeCommit;
 pub use refs::{RefInfo, Release};
 pub use releases::Described;
+pub use series::Series;
 
 /// Why a tree could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -27,13 +27,23 @@ struct Letter {
 struct Patch {
     letter: Letter,
     diff: Vec<u8>,
+    /// `Message-ID:`, without its brackets.
+    message_id: Option<String>,
 }
 
 /// The mails of an mbox.
 struct Mails {
     /// Subject of the cover letter.
     cover: Option<String>,
+    cover_id: Option<String>,
     patches: Vec<Patch>,
+}
+
+/// A history of a series, and the mails by what they became: commit, `Message-ID:`.
+#[derive(Debug)]
+pub struct Series {
+    pub history: History,
+    pub mails: Vec<(String, String)>,
 }
 
 impl Repos {
@@ -48,12 +58,14 @@ impl Repos {
         base: &str,
         mbox: &str,
         squash: bool,
-    ) -> Result<History, RepoError> {
+    ) -> Result<Series, RepoError> {
         let mirror = self.mirror(name)?;
         let base = full_id(base)?;
         check_mbox(mbox)?;
         let scratch = Scratch::new(self, &mirror).await?;
         let mails = read(&scratch, mbox).await?;
+        let ids: Vec<Option<String>> = mails.patches.iter().map(|p| p.message_id.clone()).collect();
+        let cover_id = mails.cover_id.clone();
         scratch.read_tree(base).await?;
         let mut tree = self.tree_oid(name, base).await?;
         let mut commits: Vec<RevSubject> = Vec::new();
@@ -76,11 +88,21 @@ impl Repos {
         if self.resolve(name, &reference).await.is_err() {
             scratch.keep(base, &tip, &reference).await?;
         }
-        Ok(History {
-            base: base.to_owned(),
-            tip,
-            commits,
-            reference,
+        let became = |n: usize| commits.get(n).or(commits.last()).map(|c| c.rev.clone());
+        let patches = ids.into_iter().enumerate();
+        let mut named: Vec<(String, String)> = patches
+            .filter_map(|(n, id)| Some((became(n)?, id?)))
+            .collect();
+        // A cover letter stands for all of it.
+        named.extend(cover_id.map(|id| (tip.clone(), id)));
+        Ok(Series {
+            history: History {
+                base: base.to_owned(),
+                tip,
+                commits,
+                reference,
+            },
+            mails: named,
         })
     }
 }
@@ -114,6 +136,7 @@ async fn read(scratch: &Scratch, mbox: &str) -> Result<Mails, RepoError> {
         count.map_err(|_| RepoError::Failed("git mailsplit did not count".to_owned()))?;
     let mut mails = Mails {
         cover: None,
+        cover_id: None,
         patches: Vec::new(),
     };
     for number in 1..=count {
@@ -125,7 +148,12 @@ async fn read(scratch: &Scratch, mbox: &str) -> Result<Mails, RepoError> {
         let (letter, diff) = open(scratch, index, &mail, "-u").await?;
         if has_diff(&diff) {
             let letter = complete(index, letter)?;
-            mails.patches.push(Patch { letter, diff });
+            let message_id = message_id(&mail);
+            mails.patches.push(Patch {
+                letter,
+                diff,
+                message_id,
+            });
             continue;
         }
         let (whole, _) = open(scratch, index, &mail, "-k").await?;
@@ -133,12 +161,31 @@ async fn read(scratch: &Scratch, mbox: &str) -> Result<Mails, RepoError> {
             let why = "it has no diff, and its subject does not say 0/n as a cover letter's does";
             return Err(titled(bad(index, why), &whole.subject));
         }
+        mails.cover_id = message_id(&mail);
         mails.cover = Some(letter.subject).filter(|s| !s.is_empty());
     }
     if mails.patches.is_empty() {
         return Err(bad(0, "the mbox has no mail with a diff"));
     }
     Ok(mails)
+}
+
+/// `Message-ID:` of a mail, without its brackets; it may stand on the line after the name.
+fn message_id(mail: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(mail);
+    let head = text.lines().take_while(|line| !line.trim().is_empty());
+    let mut head = head.skip_while(|line| {
+        let name = line.split(':').next().unwrap_or_default();
+        !name.eq_ignore_ascii_case("message-id")
+    });
+    let first = head.next()?.split_once(':')?.1;
+    let next = head.next().filter(|l| l.starts_with([' ', '\t']));
+    let id = [first, next.unwrap_or_default()]
+        .into_iter()
+        .map(|s| s.trim())
+        .find(|s| !s.is_empty())?;
+    let id = id.strip_prefix('<')?.split('>').next()?;
+    (!id.is_empty() && id.len() <= HEADER_CHARS).then(|| id.to_owned())
 }
 
 /// What a mail says, and its diff.
@@ -228,7 +275,9 @@ fn is_cover(subject: &str) -> bool {
 
 /// One letter for all patches: by the first author, of the last day.
 fn squashed(mails: Mails) -> Letter {
-    let Mails { cover, mut patches } = mails;
+    let Mails {
+        cover, mut patches, ..
+    } = mails;
     let list: Vec<String> = patches
         .iter()
         .map(|p| format!("- {}", p.letter.subject))

@@ -102,7 +102,11 @@ async fn send(app: App, due: Due) {
         "standard" => outgoing::post(&due.url, &due.secret, &id, now, &due.body, allowed).await,
         service => {
             let credential = status::credential(service, &due.secret);
-            outgoing::status(&due.url, credential, &due.body, allowed).await
+            let body = match service {
+                "patchwork" => with_page(&app, &due),
+                _ => due.body.clone(),
+            };
+            outgoing::status(&due.url, credential, &body, allowed).await
         }
     };
     let noted = async {
@@ -135,6 +139,19 @@ async fn send(app: App, due: Due) {
     if let Err(error) = noted.await {
         tracing::warn!(delivery = %due.id, %error, "an answer could not be noted; it is sent again");
     }
+}
+
+/// A check with the page of its job, if others can reach that: at most 200 characters there.
+fn with_page(app: &App, due: &Due) -> String {
+    let mut check: serde_json::Value = serde_json::from_str(&due.body).unwrap_or_default();
+    let page = match (&app.gate.url, due.job_id) {
+        (Some(server), Some(job)) => format!("{server}/jobs/{job}"),
+        _ => String::new(),
+    };
+    if (1..=200).contains(&page.len()) {
+        check["target_url"] = page.into();
+    }
+    check.to_string()
 }
 
 /// Waits as the schedule says, or longer if the receiver asks for it; gives up after the last try.

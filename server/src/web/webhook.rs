@@ -68,6 +68,7 @@ pub(super) async fn make(
         url: written.url.trim().to_owned(),
         events: event.into_iter().collect(),
         every: written.every.is_some(),
+        patchwork: None,
     };
     match webhooks::make(&app, &who, &new).await {
         Ok(made) => {

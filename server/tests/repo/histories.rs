@@ -34,7 +34,7 @@ async fn a_series_becomes_commits_that_stay_and_can_be_fetched() {
     let mbox = series(&f, 5);
     let write = async |squash| {
         let written = f.repos.write_series("linux", &f.ids[5], &mbox, squash);
-        written.await.unwrap()
+        written.await.unwrap().history
     };
     let history = write(false).await;
     let subjects: Vec<&str> = history.commits.iter().map(|c| c.subject.as_str()).collect();
@@ -114,7 +114,10 @@ fn mail(subject: &str, body: &str) -> String {
 #[tokio::test]
 async fn odd_headers_are_read_and_hold_nothing_that_git_would_take_for_more() {
     let f = Fixture::new().await;
-    let written = async |mbox: &str| f.repos.write_series("linux", &f.ids[5], mbox, false).await;
+    let written = async |mbox: &str| {
+        let series = f.repos.write_series("linux", &f.ids[5], mbox, false).await;
+        series.map(|s| s.history)
+    };
     // One mail without a line "From …" before it, encoded, with line ends of another system.
     let odd = "From: =?UTF-8?q?Zo=C3=AB_=0Acommitter_evil?= <zoe@example.org>\r\n\
          Date: Thu, 1 Jan 2026 10:00:00\r\n\
