@@ -115,6 +115,50 @@ pub struct NewJob {
     pub fresh: bool,
 }
 
+impl NewJob {
+    /// A request that says nothing but this, with no ends yet.
+    pub fn of(tree: &str, suite: &str) -> NewJob {
+        NewJob {
+            tree: tree.to_owned(),
+            good: Vec::new(),
+            bad: String::new(),
+            find: Find::default(),
+            suite: suite.to_owned(),
+            custom: None,
+            cases: Vec::new(),
+            signal: Signal::default(),
+            config: JobConfig::default(),
+            mode: default_mode(),
+            vcpus: default_vcpus(),
+            runs: 0,
+            confidence: default_confidence(),
+            max_runs: default_max_runs(),
+            seed: default_seed(),
+            skip: Vec::new(),
+            paths: Vec::new(),
+            first_parent: false,
+            merge_first: false,
+            every_flip: false,
+            fixups: Vec::new(),
+            two_point: false,
+            only: Vec::new(),
+            survey: false,
+            selftests_from: None,
+            fstests: None,
+            private: false,
+            title: None,
+            labels: Vec::new(),
+            priority: Priority::default(),
+            budget: Budget::default(),
+            parallelism: None,
+            toolchain: None,
+            callback: None,
+            patchwork: None,
+            fresh: false,
+        }
+    }
+}
+
 /// `POST /api/v1/jobs/{id}/cancel`; the body may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -2,10 +2,9 @@
 //!
 //! Pure. Must not know how heads are found.
 
-use firstbad_api::job::{Find, NewJob, Signal};
+use firstbad_api::job::{NewJob, Signal};
 use firstbad_api::regression::Signature;
 use firstbad_api::rule::NewRule;
-use firstbad_api::terms::{Budget, Priority};
 
 /// The ends between which a regression is looked for.
 pub struct Ends {
@@ -62,42 +61,13 @@ fn title(text: &str) -> String {
 fn asked(rule: &NewRule) -> NewJob {
     let run = &rule.run;
     NewJob {
-        tree: rule.tree.clone(),
-        good: Vec::new(),
-        bad: String::new(),
-        find: Find::Regression,
-        suite: run.suite.clone(),
-        custom: None,
         cases: run.cases.clone(),
         signal: run.signal.clone(),
         config: run.config.clone(),
         mode: run.mode,
         vcpus: run.vcpus,
-        runs: 0,
-        confidence: 0.995,
-        max_runs: 2000,
-        seed: 1,
-        skip: Vec::new(),
-        paths: Vec::new(),
-        first_parent: false,
-        merge_first: false,
-        every_flip: false,
-        fixups: Vec::new(),
-        two_point: false,
-        only: Vec::new(),
-        survey: false,
-        selftests_from: None,
-        fstests: None,
         private: run.private,
-        title: None,
-        labels: Vec::new(),
-        priority: Priority::default(),
-        budget: Budget::default(),
-        parallelism: None,
-        toolchain: None,
-        callback: None,
-        patchwork: None,
-        fresh: false,
+        ..NewJob::of(&rule.tree, &run.suite)
     }
 }
 

@@ -3,9 +3,8 @@
 //! Owns which jobs belong to a survey and what a bisection of a change asks. Must not know how a
 //! change is told from noise.
 
-use firstbad_api::job::{Find, JobConfig, NewJob, Signal};
+use firstbad_api::job::{Find, NewJob, Signal};
 use firstbad_api::survey::{Column, Edge, Matrix, NewSurvey, Row, Survey, What};
-use firstbad_api::terms::{Budget, Priority};
 use sqlx::PgConnection;
 
 use crate::confounders::{self, Described};
@@ -37,44 +36,11 @@ pub fn job_of(survey: &NewSurvey, suite: &str) -> NewJob {
 /// What all jobs about a suite of a survey have in common.
 fn asked(survey: &NewSurvey, suite: &str) -> NewJob {
     NewJob {
-        tree: survey.tree.clone(),
-        good: Vec::new(),
-        bad: String::new(),
-        find: Find::Regression,
-        suite: suite.to_owned(),
-        custom: None,
-        cases: Vec::new(),
-        signal: Signal::Failure,
-        config: JobConfig {
-            ..survey.config.clone()
-        },
+        config: survey.config.clone(),
         mode: survey.mode,
         vcpus: survey.vcpus,
-        runs: 0,
-        confidence: 0.995,
-        max_runs: 2000,
-        seed: 1,
-        skip: Vec::new(),
-        paths: Vec::new(),
-        first_parent: false,
-        merge_first: false,
-        every_flip: false,
-        fixups: Vec::new(),
-        two_point: false,
-        only: Vec::new(),
-        survey: false,
-        selftests_from: None,
-        fstests: None,
         private: survey.private,
-        title: None,
-        labels: Vec::new(),
-        priority: Priority::Normal,
-        budget: Budget::default(),
-        parallelism: None,
-        toolchain: None,
-        callback: None,
-        patchwork: None,
-        fresh: false,
+        ..NewJob::of(&survey.tree, suite)
     }
 }
 
