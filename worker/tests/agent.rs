@@ -396,7 +396,7 @@ async fn a_stopped_worker_gives_the_attempt_back_even_if_the_server_is_away() {
         .await;
     stage.fake.books().finish_failures = 1;
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(20), worker)
+    tokio::time::timeout(Duration::from_secs(60), worker)
         .await
         .unwrap()
         .unwrap()
