@@ -9,7 +9,7 @@ PACKAGES=(
     build-essential pkg-config bc bison flex cpio kmod rsync ccache
     libelf-dev libssl-dev libcap-dev patch xz-utils zstd linux-source-6.12
     # sources and databases
-    git ca-certificates postgresql-15
+    git ca-certificates curl postgresql-15
     # virtual machines and the sandbox
     qemu-system-x86 seabios bubblewrap util-linux procps
     # what the suites run in the guest
