@@ -3,6 +3,10 @@
 
 mod common;
 
+use std::process::Command;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use common::{REVERTED, Seen, TestServer, git, request};
 use firstbad_api::job::Outcome;
 use firstbad_api::tree::{CONFIG_PATH, History};
@@ -41,49 +45,151 @@ fn place(history: &History, rev: &str) -> usize {
     }
 }
 
+/// A real patch series and the files that it changes; its README tells where it is from.
+const SERIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/series");
+/// What the fifth patch of the series gets wrong, and where.
+const WRONG: (&str, &str) = ("kernel/ksysfs.c", "sprintf(buf, \"%d\\n\", 0)");
+
+fn of_series(name: &str) -> String {
+    std::fs::read_to_string(format!("{SERIES}/{name}")).unwrap()
+}
+
+/// A tree with the files that the series is for; its tip.
+async fn tree_of_series(server: &TestServer) -> String {
+    server.tree("linux", 1).await;
+    let repo = server.dir.path().join("linux");
+    let mut copy = Command::new("cp");
+    copy.args(["-r", &format!("{SERIES}/linux-6.1.176/.")])
+        .arg(&repo);
+    assert!(copy.status().unwrap().success());
+    git(&repo, &["add", "."]);
+    git(&repo, &["commit", "-q", "-m", "Linux 6.1.176"]);
+    let answer = server.post("/trees/linux/fetch", &json!({})).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    git(&repo, &["rev-parse", "HEAD"])
+}
+
+/// A file of a commit, as the server's mirror has it.
+fn mirrored(server: &TestServer, rev: &str, path: &str) -> String {
+    let mirror = server.app.repos.path("linux");
+    git(&mirror, &["show", &format!("{rev}:{path}")])
+}
+
 #[tokio::test]
-async fn the_patch_of_a_series_that_breaks_it_is_named() {
+async fn the_patch_of_a_real_series_that_breaks_it_is_named() {
     let server = TestServer::start().await;
-    let revs = server.tree("line", 3).await;
-    let mut body = json!({ "base": "main", "mbox": mbox(&server, &revs[2]) });
-    let history = written(&server, "/trees/line/series", &body).await;
+    let tip = tree_of_series(&server).await;
+    let mut body = json!({ "base": "main", "mbox": of_series("series.mbox") });
+    let history = written(&server, "/trees/linux/series", &body).await;
     assert_eq!(
         (history.base.as_str(), history.commits.len()),
-        (revs[2].as_str(), 8)
+        (tip.as_str(), 8)
     );
+    let seen = |rev: &str, _: u64| {
+        let wrong = rev != REVERTED && mirrored(&server, rev, WRONG.0).contains(WRONG.1);
+        if wrong { Seen::Fails } else { Seen::Clean }
+    };
     let job = server
-        .submit(&request("line", &history.base, &history.tip))
+        .submit(&request("linux", &history.base, &history.tip))
         .await;
     let mut worker = server.register().await;
-    let seen = |rev: &str, _: u64| match rev != REVERTED && place(&history, rev) >= 5 {
-        true => Seen::Fails,
-        false => Seen::Clean,
-    };
     let ended = worker.work(job, seen).await;
     let Some(Outcome::Culprit {
-        subject, checks, ..
+        rev,
+        subject,
+        checks,
+        ..
     }) = ended.outcome
     else {
         panic!("{:?}", ended.outcome);
     };
-    assert_eq!(subject, "patch 4", "the fifth");
+    assert_eq!(rev, history.commits[4].rev, "the fifth");
+    assert_eq!(subject, "sysfs: Add /sys/kernel/realtime entry");
     assert!(checks.iter().all(|c| c.passed), "{checks:?}");
+    let revert = checks.iter().find(|c| c.name == "revert on the bad end");
+    assert!(revert.unwrap().made, "{checks:?}");
+    let mirror = server.app.repos.path("linux");
+    let commit = git(&mirror, &["log", "-1", "--format=%an <%ae>|%ad|%B", &rev]);
+    assert!(
+        commit.starts_with("Clark Williams <williams@redhat.com>|Sat Jul 30 21:55:53 2011 -0500|"),
+        "{commit}"
+    );
+    assert!(
+        commit.ends_with("Signed-off-by: Thomas Gleixner <tglx@linutronix.de>"),
+        "the trailers stay, and no diffstat: {commit}"
+    );
 
     // All in one: two points.
     body["squash"] = json!(true);
-    let squashed = written(&server, "/trees/line/series", &body).await;
-    let mut body = request("line", &squashed.base, &squashed.tip);
+    let squashed = written(&server, "/trees/linux/series", &body).await;
+    let mut body = request("linux", &squashed.base, &squashed.tip);
     body["two_point"] = json!(true);
     let job = server.submit(&body).await;
-    let seen = |rev: &str, _: u64| match rev == squashed.tip {
-        true => Seen::Fails,
-        false => Seen::Clean,
-    };
     let ended = worker.work(job, seen).await;
     assert!(
         matches!(ended.outcome, Some(Outcome::Differs { .. })),
         "{:?}",
         ended.outcome
+    );
+}
+
+/// What a list or a mail program may make of a patch on its way is the same patch.
+#[tokio::test]
+async fn a_patch_in_the_encodings_of_mails_is_the_patch() {
+    let server = TestServer::start().await;
+    tree_of_series(&server).await;
+    let listed = of_series("listed.eml");
+    let (head, text) = listed.split_once("\r\n\r\n").unwrap();
+    let plain = text
+        .replace("=\r\n", "")
+        .replace("=20", " ")
+        .replace("=3D", "=");
+    let encoded = |encoding: &str| head.replace("quoted-printable", encoding) + "\r\n\r\n";
+    let lines = |text: &str| -> String {
+        let all = STANDARD.encode(text).into_bytes();
+        let lines = all
+            .chunks(76)
+            .map(|l| String::from_utf8(l.to_vec()).unwrap() + "\r\n");
+        lines.collect()
+    };
+    // A list that adds a "From " line and keeps only line feeds, too.
+    let stored = format!(
+        "From mboxrd@z Thu Jan  1 00:00:00 1970\n{}",
+        listed.replace('\r', "")
+    );
+    let mut changed = Vec::new();
+    for mbox in [
+        listed.clone(),
+        stored,
+        // The ends of the lines are encoded with them.
+        format!(
+            "{head}\r\n\r\n{}",
+            text.replace("\r\n", "=0D\r\n").replace("==0D", "=")
+        ),
+        encoded("8bit") + &plain,
+        encoded("base64") + &lines(&plain),
+        encoded("base64") + &lines(&plain.replace('\r', "")),
+    ] {
+        let body = json!({ "base": "main", "mbox": mbox });
+        let history = written(&server, "/trees/linux/series", &body).await;
+        assert_eq!(
+            history.commits[0].subject,
+            "locking/rwbase: Mitigate indefinite writer starvation"
+        );
+        changed.push(mirrored(
+            &server,
+            &history.tip,
+            "kernel/locking/rwbase_rt.c",
+        ));
+    }
+    assert!(!changed[0].contains("Allow readers, as long as the writer"));
+    assert!(changed.iter().all(|file| *file == changed[0]));
+    // As the patch of the series is that nothing was done to.
+    let body = json!({ "base": "main", "mbox": of_series("series.mbox") });
+    let whole = written(&server, "/trees/linux/series", &body).await;
+    assert_eq!(
+        mirrored(&server, &whole.tip, "kernel/locking/rwbase_rt.c"),
+        changed[0]
     );
 }
 

@@ -197,7 +197,9 @@ async fn open(
 ) -> Result<(Letter, Vec<u8>), RepoError> {
     let (body, diff) = (scratch.file("body"), scratch.file("diff"));
     let mut info = scratch.command();
-    info.args(["mailinfo", option]).args([&body, &diff]);
+    // A base64 or quoted-printable body has the line ends of mails, which are not the file's.
+    info.args(["mailinfo", "--quoted-cr=strip", option])
+        .args([&body, &diff]);
     let output = git::run(info, Some(mail), Bound::QUICK).await?;
     if !output.status.success() {
         return Err(bad(index, output.complaint()));
