@@ -1,5 +1,6 @@
-//! Each kind of page that a survey, a metric, webhooks and an identity provider make, looked at in a
-//! real browser: light, dark and narrow, by axe-core and by the Nu HTML checker. No kernel is built.
+//! Each kind of page that a survey, a metric, webhooks, a watched tree and an identity provider make,
+//! looked at in a real browser: light, dark and narrow, by axe-core and by the Nu HTML checker. No
+//! kernel is built.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../server/tests/common/mod.rs"]
@@ -18,7 +19,7 @@ use firstbad_api::lease::{TestWork, Work};
 use firstbad_api::observation::{Finish, Metric, TestObservation};
 use firstbad_server::access::Role;
 use firstbad_server::oidc::OidcConfig;
-use firstbad_server::tasks::{advance_jobs, deliver, leads_on};
+use firstbad_server::tasks::{self, advance_jobs, deliver, leads_on};
 use serde_json::{Value, json};
 
 /// Commits of the tree, and one release every few of them.
@@ -148,10 +149,45 @@ async fn webhooks(server: &TestServer) {
     }
 }
 
-async fn ask(server: &TestServer, path: &str, body: Value) {
+async fn ask(server: &TestServer, path: &str, body: Value) -> Value {
     let answer = server.post(path, &body).await;
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A rule whose branch got a bad commit: its regression was searched, and is repaired by now.
+async fn watched(server: &TestServer, worker: &mut FakeWorker<'_>) {
+    let revs = server.tree("next", 12).await;
+    let repo = server.dir.path().join("next");
+    let rule = json!({
+        "tree": "next", "name": "every push", "refs": "main", "budget": 50,
+        "run": { "suite": "btrfs/direct-io", "runs": 1 },
+    });
+    ask(server, "/rules", rule).await;
+    let mut heads = vec![revs[4].clone(), revs[11].clone()];
+    let repair = format!("Clear the block again\n\nFixes: {} (\"commit 8\")", &revs[8][..12]);
+    git(&repo, &["commit", "-q", "--allow-empty", "-m", &repair]);
+    heads.push(git(&repo, &["rev-parse", "HEAD"]));
+    for head in heads {
+        git(&repo, &["reset", "-q", "--hard", &head]);
+        ask(server, "/trees/next/fetch", json!({})).await;
+        for _ in 0..4 {
+            tasks::watch::tick(&server.app).await.unwrap();
+            let bad = |rev: &str, _: u64| match revs.iter().position(|r| r == rev) {
+                Some(at) if at >= 8 => Seen::Failing(&["eof"]),
+                _ => Seen::Failing(&[]),
+            };
+            worker.work_all(bad).await;
+            while tasks::known::tick(&server.app).await.unwrap() {}
+        }
+    }
+    let state = "SELECT count(*) FROM regression WHERE job_id IS NOT NULL";
+    let found: i64 = sqlx::query_scalar(state)
+        .fetch_one(&server.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(found, 1, "a regression that was searched");
 }
 
 /// A file that a script of ours fetches once.
@@ -169,6 +205,8 @@ fn fetched(script: &str) -> PathBuf {
 async fn every_kind_of_page_is_fit_to_be_looked_at() {
     let server = start().await;
     account(&server, "olga", "operator").await;
+    let mut worker = server.register().await;
+    watched(&server, &mut worker).await;
     let (revs, releases) = tree(&server).await;
     webhooks(&server).await;
     let survey = json!({
@@ -179,8 +217,7 @@ async fn every_kind_of_page_is_fit_to_be_looked_at() {
     let mut metric = request("stable", &revs[0], &revs[COMMITS - 1]);
     metric["signal"] = json!({ "kind": "metric", "name": "write_mb_s" });
     metric["title"] = json!("Writing is slower");
-    ask(&server, "/jobs", metric).await;
-    let mut worker = server.register().await;
+    let metric = ask(&server, "/jobs", metric).await;
     work(&mut worker, &revs).await;
     deliver::tick(&server.app).await.unwrap();
     // One that has not run yet, for the signs of that.
@@ -204,7 +241,7 @@ async fn every_kind_of_page_is_fit_to_be_looked_at() {
         "/surveys/1",
         "/surveys/1?all=1",
         "/surveys/2",
-        "/jobs/3/metric?name=write_mb_s",
+        &format!("/jobs/{}/metric?name=write_mb_s", metric["id"]),
         "/webhooks/1",
         "/webhooks/2",
         "/webhooks/3",
