@@ -132,6 +132,9 @@ pub struct Listed {
     pub good: Vec<String>,
     pub bad: String,
     pub two_point: bool,
+    /// It runs a row of releases for a survey and searches nothing.
+    #[serde(default)]
+    pub survey: bool,
     /// The suite, or the name of the user's own test.
     pub suite: String,
     /// One of [`SIGNALS`].

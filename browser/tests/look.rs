@@ -161,7 +161,7 @@ async fn watched(server: &TestServer, worker: &mut FakeWorker<'_>) {
     let revs = server.tree("next", 12).await;
     let repo = server.dir.path().join("next");
     let rule = json!({
-        "tree": "next", "name": "every push", "refs": "main", "budget": 50,
+        "tree": "next", "name": "every-push", "refs": "main", "budget": 50,
         "run": { "suite": "btrfs/direct-io", "runs": 1 },
     });
     ask(server, "/rules", rule).await;

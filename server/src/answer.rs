@@ -295,8 +295,9 @@ fn not_reproduced(picture: &Picture) -> Option<Outcome> {
         if present == 0 && absent >= wanted {
             return Some(Outcome::NotReproduced {
                 why: format!(
-                    "the {} does not show the behaviour in {absent} runs",
-                    end_name(picture, position)
+                    "the {} does not show the behaviour in {absent} run{}",
+                    end_name(picture, position),
+                    if absent == 1 { "" } else { "s" }
                 ),
                 checks: end_checks(picture),
             });

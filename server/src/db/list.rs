@@ -81,6 +81,8 @@ pub struct Asked {
     #[serde(default)]
     pub two_point: bool,
     #[serde(default)]
+    pub survey: bool,
+    #[serde(default)]
     pub labels: Vec<String>,
     #[serde(default)]
     pub toolchain: Option<String>,

@@ -110,6 +110,12 @@ pub async fn members(
     .await
 }
 
+/// The survey that a job belongs to.
+pub async fn of_job(conn: &mut PgConnection, job: i64) -> sqlx::Result<Option<i64>> {
+    let survey = sqlx::query_scalar("SELECT survey FROM job WHERE id = $1").bind(job);
+    Ok(survey.fetch_optional(conn).await?.flatten())
+}
+
 /// Surveys that may look into a change by themselves.
 pub async fn eager(conn: &mut PgConnection) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar("SELECT id FROM survey WHERE bisect > 0")

@@ -273,6 +273,7 @@ fn listed(row: Row) -> Listed {
         good: named,
         bad: asked.bad,
         two_point: asked.two_point,
+        survey: asked.survey,
         suite: asked.custom.map_or(asked.suite, |test| test.name),
         signal: row.signal,
         left: match (&outcome, &progress) {

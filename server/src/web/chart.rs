@@ -251,7 +251,7 @@ fn panel(
         dots: shown.iter().map(dot).collect(),
         rounds: numbers.iter().map(round).collect(),
         culprit,
-        ticks: ticks(from, to, x),
+        ticks: ticks(from, to, job.request.find, x),
         merges: match merges.len() {
             0..=MERGES => merges
                 .iter()
@@ -305,11 +305,16 @@ fn word(find: Find, verdict: &str) -> &str {
     }
 }
 
-fn ticks(from: i32, to: i32, x: impl Fn(i32) -> f64) -> Vec<Tick> {
+/// Positions on the axis; those before the range are ends that were given.
+fn ticks(from: i32, to: i32, find: Find, x: impl Fn(i32) -> f64) -> Vec<Tick> {
     let middle = from + (to - from) / 2;
     let tick = |at: i32, anchor| Tick {
         x: format!("{:.1}", x(at)),
-        label: at.to_string(),
+        label: match (at, find) {
+            (0.., _) => at.to_string(),
+            (_, Find::Fix) => "old end".to_owned(),
+            (_, Find::Regression) => "good end".to_owned(),
+        },
         anchor,
     };
     let mut ticks = vec![tick(from, "start")];
@@ -375,7 +380,7 @@ mod tests {
         assert_eq!(panels.len(), 2);
         assert_eq!(
             (panels[0].dots.len(), panels[0].ticks[0].label.as_str()),
-            (5, "-2")
+            (5, "good end")
         );
         for dot in panels.iter().flat_map(|p| &p.dots) {
             let x: f64 = dot.x.parse().unwrap();

@@ -20,6 +20,7 @@ use super::strip::{Strip, strip};
 use super::tail::{self, Tail};
 use crate::access::Principal;
 use crate::api::regressions;
+use crate::db;
 use crate::error::AppError;
 use crate::repo::CommitInfo;
 use crate::state::App;
@@ -61,6 +62,8 @@ pub struct JobPage<'a> {
     busy: bool,
     /// Numbers of the regressions that it looks into.
     regressions: Vec<i64>,
+    /// Number of the survey that it belongs to.
+    survey: Option<i64>,
     panels: Vec<Panel>,
     strip: Option<Strip>,
     /// Candidates that were built, tested or judged, by position.
@@ -109,6 +112,7 @@ impl<'a> JobPage<'a> {
             record,
             tails: Vec::new(),
             regressions: Vec::new(),
+            survey: None,
         }
     }
 
@@ -129,6 +133,11 @@ impl<'a> JobPage<'a> {
 
     fn find(&self) -> Find {
         self.job.request.find
+    }
+
+    /// It looks for a commit between its ends.
+    fn searches(&self) -> bool {
+        !self.job.request.survey && !self.job.request.two_point
     }
 
     fn clone_link(&self) -> Option<String> {
@@ -407,12 +416,18 @@ pub(super) async fn show(
     let told = JobPage {
         tails: tail::of(&app, number).await?,
         regressions: looked_into(&app, &who, number).await?,
+        survey: survey(&app, number).await?,
         ..JobPage::new(&job, commit, &landmarks, record)
     };
     match shown.runs.as_str() {
         "all" => page(&told.with_all_runs()),
         _ => page(&told),
     }
+}
+
+async fn survey(app: &App, job: i64) -> Result<Option<i64>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(db::survey::of_job(&mut conn, job).await?)
 }
 
 /// Numbers of the regressions that a job looks into.
