@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 pub const BUDGET_MOST: u32 = 1_000_000;
 /// Longest that a program is let wait for the end of a job in one request, seconds.
 pub const WAIT_MOST_S: u64 = 300;
+/// Requests that wait at once for the ends of jobs.
+pub const WAITERS: usize = 500;
+/// Of these, at most so many of those who did not sign in.
+pub const WAITING_STRANGERS: usize = WAITERS / 2;
+/// Callbacks of one job that one owner asks for.
+pub const CALLBACKS_OF_OWNER: i64 = 3;
+/// Callbacks of one job in all.
+pub const CALLBACKS_OF_JOB: i64 = 20;
 
 /// Times of the lease protocol, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use common::browser::{Browser, PASSWORD, account};
 use common::{Seen, TestServer, request};
 use firstbad_api::job::{Created, Job, Outcome};
+use firstbad_api::limits;
 use firstbad_api::list::JobList;
+use firstbad_server::access::Principal;
 use firstbad_server::tasks;
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -319,6 +321,42 @@ async fn a_program_waits_for_the_end_in_one_request() {
         .await
         .unwrap();
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn strangers_never_take_the_places_of_all_who_wait() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 4).await;
+    let job = server.submit(&request("line", &revs[0], &revs[3])).await;
+    let url = format!("{}/api/v1/jobs/{job}", server.url);
+    let waiters = &server.app.gate.waiters;
+    let mut strangers = Vec::new();
+    while let Some(place) = waiters.enter(&Principal::Anonymous) {
+        strangers.push(place);
+    }
+    assert_eq!(strangers.len(), limits::WAITERS / 2);
+    // One more is answered at once; who has a token waits.
+    let waited = async |ask: reqwest::RequestBuilder, seconds: u64| {
+        let began = Instant::now();
+        let answer = ask.query(&[("wait", seconds)]).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        began.elapsed() >= Duration::from_secs(seconds)
+    };
+    let known = || server.http.get(&url).bearer_auth(&server.token);
+    assert!(!waited(server.http.get(&url), 30).await);
+    assert!(waited(known(), 1).await);
+    strangers.pop();
+    assert!(waited(server.http.get(&url), 1).await, "a place was left");
+    // With all places taken nobody waits, and nobody is refused.
+    let worker = Principal::Worker {
+        name: "fake".to_owned(),
+    };
+    let mut others = Vec::new();
+    while let Some(place) = waiters.enter(&worker) {
+        others.push(place);
+    }
+    assert_eq!(strangers.len() + others.len(), limits::WAITERS);
+    assert!(!waited(known(), 30).await);
 }
 
 #[tokio::test]

@@ -364,6 +364,54 @@ async fn nobody_is_told_of_what_is_not_theirs_and_nothing_is_sent_inside() {
 }
 
 #[tokio::test]
+async fn a_job_has_so_many_callbacks_and_no_more() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 4).await;
+    let (_receiver, url) = Receiver::start().await;
+    let mut body = request("line", &revs[0], &revs[3]);
+    let job = server.submit(&body).await;
+    body["callback"] = json!({ "url": url });
+    let refused = async || {
+        let problem = server.refusal("/jobs", &body).await;
+        let said = (problem.status, problem.kind, problem.pointer);
+        let expected = (409, "too-many".to_owned(), Some("/callback".to_owned()));
+        assert_eq!(said, expected, "{}", problem.detail);
+    };
+    for _ in 0..limits::CALLBACKS_OF_OWNER {
+        assert_eq!(server.post("/jobs", &body).await.status(), 200);
+    }
+    refused().await;
+    // What was refused has not joined the job either.
+    let count = async |what: &str| -> i64 {
+        let count = format!("SELECT count(*) FROM {what} WHERE job_id = $1");
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).bind(job);
+        count.fetch_one(&server.app.pool).await.unwrap()
+    };
+    assert_eq!(count("webhook").await, limits::CALLBACKS_OF_OWNER);
+    assert_eq!(count("requester").await, limits::CALLBACKS_OF_OWNER);
+    // One without a callback joins.
+    let plain = request("line", &revs[0], &revs[3]);
+    assert_eq!(server.post("/jobs", &plain).await.status(), 200);
+
+    // The others' count, too.
+    sqlx::query("UPDATE webhook SET owner = 'user:' || id WHERE job_id = $1")
+        .bind(job)
+        .execute(&server.app.pool)
+        .await
+        .unwrap();
+    for n in limits::CALLBACKS_OF_OWNER..limits::CALLBACKS_OF_JOB {
+        sqlx::query("INSERT INTO webhook (url, secret, owner, job_id) VALUES ($1, '', $2, $3)")
+            .bind(&url)
+            .bind(format!("user:other{n}"))
+            .bind(job)
+            .execute(&server.app.pool)
+            .await
+            .unwrap();
+    }
+    refused().await;
+}
+
+#[tokio::test]
 async fn a_callback_is_told_of_its_job_alone_with_the_secret_that_was_given() {
     let server = TestServer::start().await;
     let revs = server.tree("line", 4).await;

@@ -10,6 +10,7 @@ mod principal;
 mod routes;
 mod session;
 mod signing;
+mod waiters;
 
 pub use costly::{COSTLY, Costly};
 pub use firstbad_api::user::Role;
@@ -21,6 +22,7 @@ pub(crate) use principal::{WORKER, new_token, same};
 pub use routes::{Route, Routes};
 pub use session::{Cookie, cookie_of, form_token, new_session, of_request, over};
 pub use signing::{Address, SignIns, Tried, sign_in};
+pub use waiters::{Waiters, Waiting};
 
 use axum::http::HeaderMap;
 
@@ -81,6 +83,7 @@ pub struct Gate {
     pub webhook_allow: Vec<ipnet::IpNet>,
     pub sign_ins: SignIns,
     pub costly: Costly,
+    pub waiters: Waiters,
 }
 
 impl Gate {

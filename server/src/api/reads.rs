@@ -15,7 +15,6 @@ use firstbad_api::metric::{MetricOfJob, MetricQuery};
 use firstbad_api::report::{Mail, ReportQuery};
 use firstbad_api::worker::Worker;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
 use crate::access::Principal;
@@ -27,8 +26,6 @@ use crate::{db, report, view};
 
 /// A job that is waited for is looked at this often where nothing says that it has changed.
 const LOOK: Duration = Duration::from_secs(2);
-/// Requests that wait at once.
-static WAITERS: Semaphore = Semaphore::const_new(500);
 
 pub async fn jobs(
     State(app): State<App>,
@@ -59,7 +56,7 @@ pub async fn job(
         return Err(AppError::bad("bad-wait", "/wait", why));
     }
     if query.wait > 0 {
-        until_ended(&app, id, Duration::from_secs(query.wait)).await?;
+        until_ended(&app, &who, id, Duration::from_secs(query.wait)).await?;
     }
     let job = view::job(&app, &who.sight(), id).await?;
     job.map(Json)
@@ -74,9 +71,14 @@ pub struct WaitQuery {
 }
 
 /// Waits for the end of a job, at most so long.
-async fn until_ended(app: &App, id: i64, most: Duration) -> Result<(), AppError> {
+async fn until_ended(
+    app: &App,
+    who: &Principal,
+    id: i64,
+    most: Duration,
+) -> Result<(), AppError> {
     // Where too many wait already, nobody waits longer than for the answer as it is.
-    let Ok(_room) = WAITERS.try_acquire() else {
+    let Some(_place) = app.gate.waiters.enter(who) else {
         return Ok(());
     };
     let mut changes = app.changes();

@@ -123,13 +123,30 @@ pub(super) fn check_priority(who: &Principal, new: &NewJob) -> Result<(), AppErr
     ))
 }
 
-/// Notes who is to be told of a job; the secret, if it was made here.
+/// Notes who is to be told of a job; the secret, if it was made here. The job is locked or new.
+///
+/// # Errors
+/// When there are as many already as one job may have.
 pub(super) async fn call_back(
     conn: &mut PgConnection,
     owner: &str,
     job: i64,
     callback: &Callback,
-) -> sqlx::Result<Option<String>> {
+) -> Result<Option<String>, AppError> {
+    let (all, own) = db::webhook::callbacks(conn, job, owner).await?;
+    let (most_own, most) = (limits::CALLBACKS_OF_OWNER, limits::CALLBACKS_OF_JOB);
+    if own >= most_own || all >= most {
+        let why = format!(
+            "callback: job {job}, which looks for this answer already, has {own} of yours and {all} in \
+             all; at most {most_own} and {most} are told of one job: leave it out, and ask with ?wait="
+        );
+        return Err(AppError::refused(
+            StatusCode::CONFLICT,
+            "too-many",
+            "/callback",
+            why,
+        ));
+    }
     let made = callback.secret.is_none().then(webhooks::secret);
     let secret = made.as_ref().or(callback.secret.as_ref());
     let secret = secret.map_or("", String::as_str);

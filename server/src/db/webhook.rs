@@ -51,6 +51,17 @@ pub async fn call_back(
     Ok(())
 }
 
+/// How many are told of one job alone: in all, and of this owner.
+pub async fn callbacks(conn: &mut PgConnection, job: i64, owner: &str) -> sqlx::Result<(i64, i64)> {
+    sqlx::query_as(
+        "SELECT count(*), count(*) FILTER (WHERE owner = $2) FROM webhook WHERE job_id = $1",
+    )
+    .bind(job)
+    .bind(owner)
+    .fetch_one(conn)
+    .await
+}
+
 /// How many there are of an owner that are told of more than one job.
 pub async fn count(conn: &mut PgConnection, owner: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar(
