@@ -62,18 +62,10 @@ pub async fn github(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    let secret = secret(&app, id).await?;
-    let sent = text(&headers, "x-hub-signature-256");
-    let signature = sent.and_then(|s| s.strip_prefix("sha256="));
-    let event = text(&headers, "x-github-event").unwrap_or_default();
-    let message = Message {
-        service: "github",
-        delivery: text(&headers, "x-github-delivery"),
-        pushes: event == "push",
-        event,
-        signed: signature.is_some_and(|s| is_hex_hmac(&secret, &body, s)),
-    };
-    take(&app, id, message, &body).await
+    let signature = text(&headers, "x-hub-signature-256");
+    let signature = signature.and_then(|s| s.strip_prefix("sha256="));
+    let said = |what: &str| text(&headers, &format!("x-github-{what}"));
+    take_hex(&app, id, "github", signature, said, &body).await
 }
 
 /// `POST /hooks/forgejo/{id}`: Gitea too.
@@ -83,20 +75,32 @@ pub async fn forgejo(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    let secret = secret(&app, id).await?;
     let said = |what: &str| {
         let forgejo = text(&headers, &format!("x-forgejo-{what}"));
         forgejo.or(text(&headers, &format!("x-gitea-{what}")))
     };
-    let event = said("event").unwrap_or_default();
+    take_hex(&app, id, "forgejo", said("signature"), said, &body).await
+}
+
+/// Takes a message whose signature is in hexadecimal digits.
+async fn take_hex<'a>(
+    app: &App,
+    id: i64,
+    service: &'static str,
+    signature: Option<&str>,
+    said: impl Fn(&str) -> Option<&'a str>,
+    body: &[u8],
+) -> Answer {
+    let (event, delivery) = (said("event").unwrap_or_default(), said("delivery"));
+    let secret = secret(app, id).await?;
     let message = Message {
-        service: "forgejo",
-        delivery: said("delivery"),
+        service,
+        delivery,
         pushes: event == "push",
         event,
-        signed: said("signature").is_some_and(|s| is_hex_hmac(&secret, &body, s)),
+        signed: signature.is_some_and(|s| is_hex_hmac(&secret, body, s)),
     };
-    take(&app, id, message, &body).await
+    take(app, id, message, body).await
 }
 
 /// `POST /hooks/gitlab/{id}`.

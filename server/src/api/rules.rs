@@ -3,18 +3,15 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use firstbad_api::rule::{
     BUDGET_MOST, FETCH_MINUTES, Head, MadeRule, NewRule, On, Rule, RuleChange, SERVICES, Schedule,
     StatusTo, Trigger, Triggered, matches,
 };
 use firstbad_api::tree::Tree;
 use firstbad_api::user::Role;
-use rand::RngExt;
 use serde_json::json;
 
-use super::{jobs, trees};
+use super::{jobs, trees, webhooks};
 use crate::access::Principal;
 use crate::db::rule::{NewCall, Row};
 use crate::error::AppError;
@@ -71,7 +68,7 @@ pub(crate) async fn make(
     check(app, &new).await?;
     let status = new.status.clone();
     forget_token(&mut new);
-    let (owner, secret) = (who.owner(), new_secret());
+    let (owner, secret) = (who.owner(), webhooks::secret());
     let mut tx = app.pool.begin().await?;
     if db::rule::list(&mut tx, Some(&owner)).await?.len() >= MOST {
         let why = format!("there are {MOST} rules of yours already; remove one");
@@ -95,11 +92,6 @@ pub(crate) async fn make(
     tx.commit().await?;
     app.wake();
     Ok(MadeRule { id, secret })
-}
-
-fn new_secret() -> String {
-    let key: [u8; 32] = rand::rng().random();
-    format!("{}{}", outgoing::SECRET, STANDARD.encode(key))
 }
 
 fn forget_token(rule: &mut NewRule) {
@@ -265,7 +257,7 @@ pub async fn renew(
 
 pub(crate) async fn renewed(app: &App, who: &Principal, id: i64) -> Result<MadeRule, AppError> {
     own(app, who, id).await?;
-    let secret = new_secret();
+    let secret = webhooks::secret();
     let mut tx = app.pool.begin().await?;
     db::rule::set_secret(&mut tx, id, &secret).await?;
     let detail = json!({ "rule": id });
