@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PatchworkPatch {
-    /// Of a Patchwork that an operator has made known, such as `https://patchwork.kernel.org/`.
+    /// Of a Patchwork that has been made known, such as `https://patchwork.kernel.org/`, by who asks; an
+    /// operator may use that of others.
     pub url: String,
     /// Number of the patch there.
     pub patch: i64,

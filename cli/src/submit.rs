@@ -136,7 +136,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
         parallelism: args.terms.parallelism,
         toolchain: args.terms.toolchain.clone(),
         callback: args.terms.callback(),
-        patchwork: None,
+        patchwork: args.terms.patchwork(),
         fresh: args.terms.fresh,
     })
 }
@@ -204,6 +204,20 @@ mod tests {
         assert_eq!(body.signal, Signal::Crash { title });
         assert_eq!(body.config.base, Some(ConfigBase::X8664Defconfig));
         assert_eq!(body.mode, RunMode::Real);
+    }
+
+    #[test]
+    fn a_patch_is_named_with_its_patchwork() {
+        let body = request(&submit(
+            " --patchwork https://patchwork.example.org/ --patch 77",
+        ));
+        let named = body.unwrap().patchwork.unwrap();
+        let named = (named.url.as_str(), named.patch);
+        assert_eq!(named, ("https://patchwork.example.org/", 77));
+        for half in ["--patchwork https://patchwork.example.org/", "--patch 77"] {
+            let line = format!("firstbad submit --tree t --good a --bad b --suite s {half}");
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{half}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! On what terms a job is asked for: what it may cost, how urgent it is, who is told.
 
 use clap::{Args, ValueEnum};
+use firstbad_api::patch::PatchworkPatch;
 use firstbad_api::terms::{Budget, Callback, Priority};
 
 #[derive(Debug, Args)]
@@ -38,6 +39,12 @@ pub struct Terms {
         hide_env_values = true
     )]
     pub callback_secret: Option<String>,
+    /// Write what becomes of this job to the checks of --patch there, a Patchwork that you made known.
+    #[arg(long, value_name = "URL", requires = "patch")]
+    pub patchwork: Option<String>,
+    /// Number of the patch at --patchwork.
+    #[arg(long, value_name = "NUMBER", requires = "patchwork")]
+    pub patch: Option<i64>,
     /// A job of its own, even while another one looks for the same answer.
     #[arg(long)]
     pub fresh: bool,
@@ -71,5 +78,10 @@ impl Terms {
         let url = self.callback.clone()?;
         let secret = self.callback_secret.clone();
         Some(Callback { url, secret })
+    }
+
+    pub fn patchwork(&self) -> Option<PatchworkPatch> {
+        let (url, patch) = (self.patchwork.clone()?, self.patch?);
+        Some(PatchworkPatch { url, patch })
     }
 }

@@ -12,6 +12,7 @@ use axum::routing::post;
 use common::{Seen, TestServer, git, request};
 use firstbad_api::patch::PatchVerdict;
 use firstbad_api::tree::History;
+use firstbad_api::user::MadeToken;
 use firstbad_api::webhook::{Delivery, MadeWebhook};
 use firstbad_server::tasks::deliver;
 use serde_json::{Value, json};
@@ -185,6 +186,60 @@ async fn a_patchwork_is_told_what_becomes_of_a_patchs_job() {
         due_now(&server).await;
     }
     assert!(fake.states().contains(&(77, "warning".to_owned())));
+}
+
+/// What is written there is written under the server's name: not by everybody who may submit.
+#[tokio::test]
+async fn a_patch_is_named_by_who_made_its_patchwork_known_and_by_operators() {
+    let server = TestServer::start_as(false, Some(SERVER)).await;
+    let (fake, url) = FakePatchwork::start().await;
+    let revs = server.tree("line", 3).await;
+    let end = json!({ "url": url, "patchwork": { "token": TOKEN } });
+    let made: MadeWebhook = server.post("/webhooks", &end).await.json().await.unwrap();
+    let mut body = request("line", &revs[0], &revs[2]);
+    body["patchwork"] = json!({ "url": url, "patch": 77 });
+    let asked = async |path: &str, token: &str, seed: u64| {
+        let mut body = body.clone();
+        body["seed"] = json!(seed);
+        let asked = server
+            .http
+            .post(format!("{}/api/v1/jobs{path}", server.url));
+        let answer = asked.bearer_auth(token).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    let token = async |name: &str, role: &str| {
+        let new = json!({ "name": name, "role": role });
+        let answer = server.post("/tokens", &new).await;
+        let made: MadeToken = answer.json().await.unwrap();
+        made.token
+    };
+    let (other, operator) = (
+        token("other", "submitter").await,
+        token("op", "operator").await,
+    );
+    let mut elsewhere = body.clone();
+    elsewhere["patchwork"]["url"] = json!("https://nowhere.example.org/");
+    let nowhere = server.refusal("/jobs", &elsewhere).await;
+    for path in ["", "/preview"] {
+        let (status, refused) = asked(path, &other, 1).await;
+        assert_eq!(
+            (status, &refused["pointer"]),
+            (422, &json!("/patchwork/url"))
+        );
+        assert_eq!(
+            refused["detail"], nowhere.detail,
+            "it does not tell whether there is one"
+        );
+    }
+    assert_eq!(asked("", &operator, 2).await.0, 201);
+    sent(&server).await;
+    assert_eq!(fake.states(), [(77, "pending".to_owned())]);
+    // Whoever made it known needs no more than to submit.
+    let theirs = "UPDATE webhook SET owner = 'token:local/other' WHERE id = $1";
+    let theirs = sqlx::query(theirs).bind(made.id);
+    theirs.execute(&server.app.pool).await.unwrap();
+    assert_eq!(asked("", &other, 3).await.0, 201);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use firstbad_api::job::{Cancel, Created, Find, NewJob, Outcome, Range, Signal};
 use firstbad_api::lease::ConfigRequest;
+use firstbad_api::patch::PatchworkPatch;
 use firstbad_api::suite::SuiteBundle;
 use firstbad_api::terms::{Callback, Priority};
 use sha2::{Digest, Sha256};
@@ -14,6 +15,7 @@ use super::{config, fstests, ranges, suite, terms, trees};
 use crate::access::Principal;
 use crate::db;
 use crate::db::job::{NewRow, RevisionRow};
+use crate::db::patch::PatchOf;
 use crate::error::AppError;
 use crate::known;
 use crate::state::App;
@@ -31,8 +33,8 @@ pub(crate) struct Checked {
     pub(crate) request: NewJob,
     /// Taken out of the request, which everybody may see.
     callback: Option<Callback>,
-    /// The Patchwork, and its patch.
-    patchwork: Option<(i64, i64)>,
+    /// The same.
+    patchwork: Option<PatchworkPatch>,
     digest: String,
     /// Tells questions apart, however they are asked.
     question: String,
@@ -44,6 +46,7 @@ pub async fn preview(
     Json(new): Json<NewJob>,
 ) -> Result<Json<Range>, AppError> {
     let checked = check(&app, new).await?;
+    patchwork(&app, &who, &checked).await?;
     let answered = known::answered(&app, &who.sight(), &checked).await?;
     Ok(Json(Range {
         answered,
@@ -83,13 +86,14 @@ pub(crate) async fn submit(
     }
     terms::check_priority(who, &new)?;
     let checked = check(app, new).await?;
+    let patch = patchwork(app, who, &checked).await?;
     let answered = known::answered(app, &who.sight(), &checked).await?;
     let mut tx = app.pool.begin().await?;
     if !checked.request.fresh {
         let private = checked.request.private;
         let looking = db::question::looking(&mut tx, &checked.question, private, &owner).await?;
         if let Some((job, asked_by)) = looking {
-            let answer = join(&mut tx, &checked, (&owner, key), job).await?;
+            let answer = join(&mut tx, &checked, (&owner, key), job, patch).await?;
             let Some(answer) = answer else {
                 tx.rollback().await?;
                 return known_by(app, &owner, key, &digest).await;
@@ -110,8 +114,8 @@ pub(crate) async fn submit(
     if let Some(callback) = &checked.callback {
         answer.callback_secret = terms::call_back(&mut tx, &owner, id, callback).await?;
     }
-    if let Some((patchwork, patch)) = checked.patchwork {
-        db::patch::about(&mut tx, id, patchwork, patch).await?;
+    if let Some(patch) = patch {
+        db::patch::about(&mut tx, id, patch).await?;
     }
     let detail = serde_json::json!({});
     db::audit(&mut tx, who.name(), "job submitted", Some(id), None, detail).await?;
@@ -119,6 +123,20 @@ pub(crate) async fn submit(
     app.wake();
     answer.answered = answered;
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// The patch of a Patchwork that a request is about, if who asks may have checks written there.
+async fn patchwork(
+    app: &App,
+    who: &Principal,
+    checked: &Checked,
+) -> Result<Option<PatchOf>, AppError> {
+    match &checked.patchwork {
+        None => Ok(None),
+        Some(asked) => terms::patchwork(app, who, asked, checked.request.private)
+            .await
+            .map(Some),
+    }
 }
 
 /// What a request with this key, which won the race, was answered.
@@ -139,6 +157,7 @@ async fn join(
     checked: &Checked,
     (owner, key): (&str, Option<&str>),
     job: i64,
+    patch: Option<PatchOf>,
 ) -> Result<Option<Created>, AppError> {
     if !db::question::join(conn, job, owner, key, &checked.digest).await? {
         return Ok(None);
@@ -150,8 +169,8 @@ async fn join(
     if let Some(callback) = &checked.callback {
         answer.callback_secret = terms::call_back(conn, owner, job, callback).await?;
     }
-    if let Some((patchwork, patch)) = checked.patchwork {
-        db::patch::about(conn, job, patchwork, patch).await?;
+    if let Some(patch) = patch {
+        db::patch::about(conn, job, patch).await?;
     }
     db::question::hurry(conn, job, checked.request.priority).await?;
     Ok(Some(answer))
@@ -326,9 +345,7 @@ pub(crate) async fn check(app: &App, mut new: NewJob) -> Result<Checked, AppErro
     let tree = trees::get(app, &new.tree).await?;
     let digest = digest(&new)?;
     terms::check(app, &new)?;
-    let patchwork = terms::patchwork(app, &new).await?;
-    let callback = new.callback.take();
-    new.patchwork = None;
+    let (callback, patchwork) = (new.callback.take(), new.patchwork.take());
     new.first_parent |= new.merge_first;
     let of_tree = config::complete(&mut new, &tree)?;
     fstests::complete(app, &mut new).await?;

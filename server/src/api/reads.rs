@@ -71,12 +71,7 @@ pub struct WaitQuery {
 }
 
 /// Waits for the end of a job, at most so long.
-async fn until_ended(
-    app: &App,
-    who: &Principal,
-    id: i64,
-    most: Duration,
-) -> Result<(), AppError> {
+async fn until_ended(app: &App, who: &Principal, id: i64, most: Duration) -> Result<(), AppError> {
     // Where too many wait already, nobody waits longer than for the answer as it is.
     let Some(_place) = app.gate.waiters.enter(who) else {
         return Ok(());

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use firstbad_api::job::NewJob;
 use firstbad_api::limits;
+use firstbad_api::patch::PatchworkPatch;
 use firstbad_api::terms::{Callback, LABEL_CHARS, LABELS, Priority};
 use firstbad_api::user::Role;
 use sqlx::PgConnection;
@@ -12,6 +13,7 @@ use sqlx::PgConnection;
 use super::webhooks;
 use crate::access::Principal;
 use crate::db;
+use crate::db::patch::PatchOf;
 use crate::error::AppError;
 use crate::outgoing;
 use crate::state::App;
@@ -79,15 +81,18 @@ pub(super) fn check(app: &App, new: &NewJob) -> Result<(), AppError> {
     Ok(())
 }
 
-/// The Patchwork that a request names, and the patch.
+/// The patch that a request names, at a Patchwork of who asks. An operator may use all of them: what is
+/// written there is written under this server's name.
 ///
 /// # Errors
-/// Naming the field.
-pub(super) async fn patchwork(app: &App, new: &NewJob) -> Result<Option<(i64, i64)>, AppError> {
-    let Some(asked) = &new.patchwork else {
-        return Ok(None);
-    };
-    if new.private {
+/// Naming the field. To others a Patchwork is one that nobody has made known.
+pub(super) async fn patchwork(
+    app: &App,
+    who: &Principal,
+    asked: &PatchworkPatch,
+    private: bool,
+) -> Result<PatchOf, AppError> {
+    if private {
         let why = "patchwork: a patch's checks are public; leave it out, or private";
         return Err(AppError::bad("private", "/patchwork", why));
     }
@@ -97,10 +102,17 @@ pub(super) async fn patchwork(app: &App, new: &NewJob) -> Result<Option<(i64, i6
     }
     let mut conn = app.pool.acquire().await?;
     let known = db::patch::patchwork(&mut conn, asked.url.trim()).await?;
-    let why = "patchwork.url: no Patchwork with this address is known here; an operator can make it \
-               known with POST /api/v1/webhooks";
-    let known = known.ok_or_else(|| AppError::bad("unknown-patchwork", "/patchwork/url", why))?;
-    Ok(Some((known, asked.patch)))
+    match known.filter(|(_, owner)| who.may_act_on(owner)) {
+        Some((webhook, _)) => Ok(PatchOf {
+            webhook,
+            patch: asked.patch,
+        }),
+        None => {
+            let why = "patchwork.url: there is no Patchwork with this address that you may write to; who \
+                       makes one known with POST /api/v1/webhooks may, and operators may";
+            Err(AppError::bad("unknown-patchwork", "/patchwork/url", why))
+        }
+    }
 }
 
 fn is_secret(secret: &str) -> bool {

@@ -73,10 +73,10 @@ pub async fn tested(
     .await
 }
 
-/// The Patchwork with this address that something is sent to.
-pub async fn patchwork(conn: &mut PgConnection, url: &str) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar(
-        "SELECT id FROM webhook WHERE kind = 'patchwork' AND disabled IS NULL
+/// The Patchwork with this address that something is sent to, and whose it is.
+pub async fn patchwork(conn: &mut PgConnection, url: &str) -> sqlx::Result<Option<(i64, String)>> {
+    sqlx::query_as(
+        "SELECT id, owner FROM webhook WHERE kind = 'patchwork' AND disabled IS NULL
             AND rtrim(url, '/') = rtrim($1, '/')",
     )
     .bind(url)
@@ -84,24 +84,27 @@ pub async fn patchwork(conn: &mut PgConnection, url: &str) -> sqlx::Result<Optio
     .await
 }
 
+/// A patch of a Patchwork.
+#[derive(Debug, Clone, Copy)]
+pub struct PatchOf {
+    pub webhook: i64,
+    /// Its number there.
+    pub patch: i64,
+}
+
 /// Notes which patch of a Patchwork a job is about, and tells it how the job stands.
-pub async fn about(
-    conn: &mut PgConnection,
-    job: i64,
-    patchwork: i64,
-    patch: i64,
-) -> sqlx::Result<()> {
+pub async fn about(conn: &mut PgConnection, job: i64, of: PatchOf) -> sqlx::Result<()> {
     let made = sqlx::query(
         "INSERT INTO patchwork_patch (job_id, webhook_id, patch) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
     .bind(job)
-    .bind(patchwork)
-    .bind(patch)
+    .bind(of.webhook)
+    .bind(of.patch)
     .execute(&mut *conn)
     .await?;
     match made.rows_affected() {
         0 => Ok(()),
-        _ => tell(conn, job, "bisection.begun", Some(patch)).await,
+        _ => tell(conn, job, "bisection.begun", Some(of.patch)).await,
     }
 }
 
