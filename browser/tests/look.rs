@@ -166,7 +166,10 @@ async fn watched(server: &TestServer, worker: &mut FakeWorker<'_>) {
     });
     ask(server, "/rules", rule).await;
     let mut heads = vec![revs[4].clone(), revs[11].clone()];
-    let repair = format!("Clear the block again\n\nFixes: {} (\"commit 8\")", &revs[8][..12]);
+    let repair = format!(
+        "Clear the block again\n\nFixes: {} (\"commit 8\")",
+        &revs[8][..12]
+    );
     git(&repo, &["commit", "-q", "--allow-empty", "-m", &repair]);
     heads.push(git(&repo, &["rev-parse", "HEAD"]));
     for head in heads {
