@@ -41,41 +41,135 @@ for _ in $(seq 300); do
     sleep 0.2
 done
 
-# Something to be asked about: a tree, and a job in it.
+# Something to be asked about: a tree, jobs that found something and their runs (fake ones, as of
+# scripts/bench-web.sh), a series, a survey, a rule with heads and a regression, webhooks and a Patchwork.
 export FIRSTBAD_SERVER=$URL FIRSTBAD_DATA=$DIR/data
 FIRSTBAD_TOKEN=$(cat "$DIR/data/token")
 export FIRSTBAD_TOKEN
+JOBS=100
 git init -q -b main "$DIR/linux"
-for n in 1 2 3 4; do
-    echo "$n" >"$DIR/linux/file"
-    git -C "$DIR/linux" add file
-    git -C "$DIR/linux" -c user.name=a -c user.email=a@example.org commit -q -m "commit $n"
+for n in $(seq 400); do
+    who="A <a@example.org> $((1700000000 + n * 60)) +0000"
+    printf 'commit refs/heads/main\nauthor %s\ncommitter %s\ndata 10\ncommit %03d\n' "$who" "$who" "$n"
+    [ "$n" != 1 ] || printf 'M 100644 inline Kconfig\ndata 26\nconfig BTRFS_FS\n\tbool "b"\n\n'
+    printf 'M 100644 inline file\ndata 4\n%03d\n\n' "$n"
+done | git -C "$DIR/linux" fast-import --quiet
+git -C "$DIR/linux" tag v6.18 main~150
+git -C "$DIR/linux" tag v7.2 main
+# give PATH BODY: creates something.
+give() {
+    curl -fsS -o "$DIR/given" -H "Authorization: Bearer $FIRSTBAD_TOKEN" -H 'Content-Type: application/json' \
+        --data-binary "$2" "$URL/api/v1$1"
+}
+fill() {
+    "$PROGRAM" tree add linux "$DIR/linux"
+    "$PROGRAM" submit --tree linux --good v6.18 --bad v7.2 --suite btrfs/direct-io
+    local socket
+    socket=$(sed -n 5p "$DIR/data/postgres/data/postmaster.pid")
+    git -C "$DIR/linux" log --reverse --format='%H%x09%T%x09%an <%ae>%x09%s' main |
+        psql -qX -h "$socket" -U firstbad -v "jobs=$JOBS" -v runs=100 -f "$ROOT/scripts/bench-web.sql" firstbad
+    "$PROGRAM" rule add smoke --tree linux --refs '*' --suite btrfs/smoke >"$DIR/rule"
+    git -C "$DIR/linux" format-patch -q --stdout --thread main~3 >"$DIR/series.mbox"
+    give /trees/linux/series "$(/usr/bin/python3 -c 'import json, sys
+print(json.dumps({"base": "main~3", "mbox": open(sys.argv[1]).read()}))' "$DIR/series.mbox")"
+    give /webhooks '{"url": "https://ci.example.org/firstbad"}'
+    give /webhooks '{"url": "https://patchwork.example.org/", "patchwork": {"token": "0123456789abcdef"}}'
+    give /users '{"name": "alice", "role": "viewer", "password": "a long password"}'
+    # The files of the runs, by which they can be run again.
+    local name sha
+    for name in bzImage initramfs-base.cpio initramfs-run.cpio; do
+        sha=$(printf '%s\n' "$name" | sha256sum | cut -d ' ' -f 1)
+        mkdir -p "$DIR/data/artefacts/${sha:0:2}"
+        printf '%s\n' "$name" >"$DIR/data/artefacts/${sha:0:2}/$sha"
+        [ "$name" != bzImage ] || printf '%s\n' "$sha" >"$DIR/image"
+        printf '%s\t%s\n' "$name" "$sha"
+    done | psql -qX -h "$socket" -U firstbad -f "$ROOT/scripts/fuzz-api.sql" firstbad
+}
+step 'fill' fill
+# What there is of each kind is there, or what is asked below says nothing.
+for path in jobs/4/kcidb jobs/4/junit jobs/4/metric jobs/4/known jobs/4/bisect-log jobs/4/report.eml \
+    attempts/5/reproduce.tar regressions/1 surveys/1 'patches?message_id=none'; do
+    curl -fsS -o "$DIR/given" -H "Authorization: Bearer $FIRSTBAD_TOKEN" "$URL/api/v1/$path" || die "/$path is not there"
 done
-git -C "$DIR/linux" tag v6.18 HEAD~3
-git -C "$DIR/linux" tag v7.2
-"$PROGRAM" tree add linux "$DIR/linux"
-"$PROGRAM" submit --tree linux --good v6.18 --bad v7.2 --suite btrfs/smoke
+for path in rules rules/1/heads regressions webhooks webhooks/1/deliveries surveys users; do
+    curl -fsS -H "Authorization: Bearer $FIRSTBAD_TOKEN" "$URL/api/v1/$path" | grep -q '"' || die "/$path is empty"
+done
 
 # A request that fits the description may be refused for what it is about: an unknown tree, a past state.
 cat >"$DIR/schemathesis.toml" <<TOML
 [checks.positive_data_acceptance]
 expected-statuses = ["2XX", "304", "401", "403", "404", "409", "422"]
 TOML
-# Who revokes the token that it asks with, or waits for the end of jobs, learns little more.
+# Who revokes the token that it asks with, or waits for the end of jobs, learns little more. What is made up
+# and fits the description becomes, most of the time, a number or name of something that is there; a service
+# signs its push.
 cat >"$DIR/hooks.py" <<'PY'
+import atexit
 import os
+import subprocess
 import schemathesis
 
 OURS = os.environ["FIRSTBAD_TOKEN"].split("_")[1]
+SECRET = open("rule").read().split("shown again: ")[1].split()[0]
+REV = subprocess.check_output(["git", "-C", "linux", "rev-parse", "main~200"], text=True).strip()
+# How many there are, at least.
+THERE = {"jobs": 100, "attempts": 800, "rules": 1, "triggers": 1, "hooks": 1, "regressions": 2, "surveys": 50, "webhooks": 2}
+NAMES = {"/trees/{name}": "linux", "{rev}": REV, "{sha256}": open("image").read().strip(), "/log/{name}": "console",
+         "/users/{name}": "alice"}
+FIELDS = {"tree": "linux", "suite": "btrfs/smoke", "bad": "v7.2", "good": ["v6.18"], "base": "main~3", "ref": "main", "rev": REV,
+          "suites": ["btrfs/smoke"], "releases": ["v6.18", "v7.2"], "mbox": open("series.mbox").read(), "skip": [], "only": []}
+
+
+def real(case):
+    path, ids = case.operation.path, case.path_parameters or {}
+    kind = path.split("/")[3]
+    if kind in THERE and str(ids.get("id")).lstrip("-").isdigit():
+        ids["id"] = 1 + int(ids["id"]) % THERE[kind]
+    for part, name in NAMES.items():
+        if part in path:
+            ids[part.split("{")[1].split("}")[0]] = name
+    for name, value in FIELDS.items():
+        if isinstance(case.body, dict) and type(case.body.get(name)) is type(value):
+            case.body[name] = value
+        if case.query and name in case.query:
+            case.query[name] = value
+
+
+calls = 0
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    if case.operation.path == "/api/v1/tokens/{id}" and case.path_parameters.get("id") == OURS:
+    global calls
+    calls += 1
+    meta = case.meta
+    made_up = meta and meta.generation.mode.is_positive and meta.phase.name.value in ("examples", "coverage", "fuzzing")
+    if made_up and case.method != "DELETE" and calls % 4:
+        real(case)
+        if case.operation.path == "/api/v1/hooks/gitlab/{id}":
+            case.headers.update({"X-Gitlab-Token": SECRET, "X-Gitlab-Event": "Push Hook", "X-Gitlab-Event-UUID": str(calls)})
+            case.body = {**case.body, "ref": "refs/heads/main", "after": REV}
+    if case.operation.path == "/api/v1/tokens/{id}" and (case.path_parameters or {}).get("id") == OURS:
         case.path_parameters["id"] = "0"
     wait = (case.query or {}).get("wait")
     if isinstance(wait, int) and 2 < wait <= 300:
         case.query["wait"] = 2
+
+
+asked, done = set(), set()
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    asked.add(case.operation.label)
+    if response.status_code < 300:
+        done.add(case.operation.label)
+
+
+@atexit.register
+def tell():
+    if asked:
+        print("operations that were asked:", len(asked), "and of these never did anything:", sorted(asked - done))
 PY
 code=0
 # fuzz SECONDS TOKEN OPTION...

@@ -104,3 +104,59 @@ async fn the_page_tells_the_fields_of_a_job() {
     let revs = server.tree("line", 4).await;
     server.submit(&request("line", &revs[0], &revs[3])).await;
 }
+
+/// Whatever stands in its fields, a body is an object: a list of values is not taken for one.
+#[tokio::test]
+async fn what_the_description_does_not_allow_is_refused() {
+    let server = TestServer::start().await;
+    server.tree("line", 4).await;
+    let rule = json!({ "tree": "line", "name": "smoke", "refs": "main", "run": { "suite": "btrfs/smoke" } });
+    assert_eq!(server.post("/rules", &rule).await.status(), 201);
+    let user = json!({ "name": "alice", "role": "viewer", "password": "a long password" });
+    assert_eq!(server.post("/users", &user).await.status(), 201);
+    let base = &server.url;
+    let document = server.http.get(format!("{base}/api/v1/openapi.json"));
+    let document: Value = document.send().await.unwrap().json().await.unwrap();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let there = path
+            .replace("{id}", "1")
+            .replace("/trees/{name}", "/trees/line");
+        let there = there.replace("{name}", "alice");
+        for (method, operation) in methods.as_object().unwrap() {
+            let body = &operation["requestBody"]["content"]["application/json"];
+            // What a service sends is its own matter: that is told by its signature.
+            if body.is_null() || path.contains("/hooks/") {
+                continue;
+            }
+            let worker = operation["tags"] == json!(["for workers"]);
+            let token = if worker {
+                &server.worker_token
+            } else {
+                &server.token
+            };
+            let method = method.to_uppercase().parse::<reqwest::Method>().unwrap();
+            for list in [json!([]), json!([null, null]), json!([[], "x"])] {
+                let answer = server
+                    .http
+                    .request(method.clone(), format!("{base}{there}"));
+                let answer = answer.bearer_auth(token).json(&list).send().await.unwrap();
+                assert!(answer.status().is_client_error(), "{method} {path} {list}");
+                assert_eq!(answer.headers()["content-type"], "application/problem+json");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 60, "{asked}");
+    for query in ["job=-1", "before=-1"] {
+        let answer = server
+            .http
+            .get(format!("{base}/api/v1/regressions?{query}"));
+        assert_eq!(answer.send().await.unwrap().status(), 422, "{query}");
+    }
+    // Who may read without a token is said so.
+    let read = |path: &str| &document["paths"][path]["get"]["security"];
+    assert_eq!(*read("/api/v1/artefacts/{sha256}"), *read("/api/v1/jobs"));
+    let trigger = &document["paths"]["/api/v1/triggers/{id}"]["post"];
+    assert_eq!(trigger["requestBody"]["required"], false);
+}

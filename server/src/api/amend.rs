@@ -9,6 +9,7 @@ use firstbad_api::limits;
 use sqlx::PgConnection;
 
 use super::jobs;
+use super::sent::Sent;
 use crate::access::Principal;
 use crate::db;
 use crate::db::audit::Wanted;
@@ -27,7 +28,7 @@ pub async fn amend(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(new): Json<Amend>,
+    Sent(new): Sent<Amend>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
     let created = change(&app, who.name(), id, new).await?;
     let status = match created.created {
@@ -247,7 +248,7 @@ pub async fn retract(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(new): Json<Retract>,
+    Sent(new): Sent<Retract>,
 ) -> Result<StatusCode, AppError> {
     take_back(&app, who.name(), id, Some(new.reason.trim())).await?;
     Ok(StatusCode::NO_CONTENT)

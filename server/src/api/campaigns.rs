@@ -7,6 +7,7 @@ use firstbad_api::campaign::{Campaign, NewCampaign};
 use firstbad_api::job::NewJob;
 
 use super::jobs;
+use super::sent::Sent;
 use crate::access::Principal;
 use crate::campaign::{self, Refused};
 use crate::db;
@@ -17,7 +18,7 @@ use crate::state::App;
 pub async fn create(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewCampaign>,
+    Sent(new): Sent<NewCampaign>,
 ) -> Result<(StatusCode, Json<Campaign>), AppError> {
     let trees = db::tree::list(&mut *app.pool.acquire().await?).await?;
     let url = &new.source_tree.url;

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use firstbad_api::limits;
 use firstbad_api::tree::{History, NewConfigs, NewSeries};
 
+use super::sent::Sent;
 use super::trees;
 use crate::access::Principal;
 use crate::db;
@@ -21,7 +22,7 @@ pub async fn series(
     State(app): State<App>,
     who: Principal,
     Path(name): Path<String>,
-    Json(new): Json<NewSeries>,
+    Sent(new): Sent<NewSeries>,
 ) -> Written {
     let history = add_series(&app, &who, &name, &new).await?;
     Ok((StatusCode::CREATED, Json(history)))
@@ -72,7 +73,7 @@ pub async fn configs(
     State(app): State<App>,
     who: Principal,
     Path(name): Path<String>,
-    Json(new): Json<NewConfigs>,
+    Sent(new): Sent<NewConfigs>,
 ) -> Written {
     trees::get(&app, &name).await?;
     let good = settings(&new.good, "good")?;

@@ -11,6 +11,7 @@ use firstbad_api::terms::{Callback, Priority};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use super::sent::Sent;
 use super::{config, fstests, ranges, suite, terms, trees};
 use crate::access::Principal;
 use crate::db;
@@ -43,7 +44,7 @@ pub(crate) struct Checked {
 pub async fn preview(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewJob>,
+    Sent(new): Sent<NewJob>,
 ) -> Result<Json<Range>, AppError> {
     let checked = check(&app, new).await?;
     patchwork(&app, &who, &checked).await?;
@@ -58,7 +59,7 @@ pub async fn create(
     State(app): State<App>,
     who: Principal,
     headers: HeaderMap,
-    Json(new): Json<NewJob>,
+    Sent(new): Sent<NewJob>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
     let key = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
     if key.is_some_and(|k| k.is_empty() || k.len() > 255) {
@@ -233,9 +234,9 @@ pub async fn cancel(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    body: Option<Json<Cancel>>,
+    body: Option<Sent<Cancel>>,
 ) -> Result<StatusCode, AppError> {
-    let reason = body.map(|Json(cancel)| cancel.reason).unwrap_or_default();
+    let reason = body.map(|Sent(cancel)| cancel.reason).unwrap_or_default();
     stop(&app, who.name(), id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

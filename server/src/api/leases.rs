@@ -16,6 +16,7 @@ use firstbad_api::worker::{Register, Registered};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
+use super::sent::Sent;
 use crate::db::{self, lease::Fenced};
 use crate::error::AppError;
 use crate::exactness;
@@ -54,7 +55,7 @@ pub fn same_database(app: &App, fence: &Fence) -> bool {
 
 pub async fn register(
     State(app): State<App>,
-    Json(new): Json<Register>,
+    Sent(new): Sent<Register>,
 ) -> Result<Json<Registered>, AppError> {
     if new.name.is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control) {
         return Err(AppError::bad(
@@ -83,7 +84,7 @@ pub async fn register(
 /// Waits up to the long-poll time for work; 204 when there is none.
 pub async fn lease(
     State(app): State<App>,
-    Json(request): Json<LeaseRequest>,
+    Sent(request): Sent<LeaseRequest>,
 ) -> Result<Response, AppError> {
     let deadline = Instant::now() + Duration::from_millis(app.timing.long_poll_ms);
     let poll = Duration::from_millis(app.timing.tick_ms);
@@ -140,7 +141,7 @@ async fn try_lease(app: &App, request: &LeaseRequest) -> Result<Option<Lease>, A
 
 pub async fn renew(
     State(app): State<App>,
-    Json(renew): Json<Renew>,
+    Sent(renew): Sent<Renew>,
 ) -> Result<Json<Renewed>, AppError> {
     let stage: String = renew.stage.chars().take(40).collect();
     if !same_database(&app, &renew.fence) {
@@ -158,7 +159,7 @@ pub async fn renew(
 
 pub async fn stage(
     State(app): State<App>,
-    Json(end): Json<StageEnd>,
+    Sent(end): Sent<StageEnd>,
 ) -> Result<StatusCode, AppError> {
     let mut tx = app.pool.begin().await?;
     if !same_database(&app, &end.fence)
@@ -176,7 +177,7 @@ pub async fn stage(
 /// Ends an attempt. The same report again is answered like the first time.
 pub async fn finish(
     State(app): State<App>,
-    Json(request): Json<FinishRequest>,
+    Sent(request): Sent<FinishRequest>,
 ) -> Result<StatusCode, AppError> {
     let fence = &request.fence;
     if !same_database(&app, fence) {

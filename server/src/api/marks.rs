@@ -7,6 +7,7 @@ use firstbad_api::job::{HumanMark, NewMark};
 use sqlx::PgConnection;
 
 use super::jobs::check_line;
+use super::sent::Sent;
 use crate::access::Principal;
 use crate::db;
 use crate::error::AppError;
@@ -20,7 +21,7 @@ pub async fn create(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(new): Json<NewMark>,
+    Sent(new): Sent<NewMark>,
 ) -> Result<(StatusCode, Json<HumanMark>), AppError> {
     let mark = set(&app, who.name(), id, &new).await?;
     Ok((StatusCode::CREATED, Json(mark)))

@@ -17,6 +17,7 @@ pub(crate) mod ranges;
 mod reads;
 pub(crate) mod regressions;
 pub(crate) mod rules;
+mod sent;
 mod suite;
 pub(crate) mod surveys;
 mod terms;

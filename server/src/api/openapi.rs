@@ -281,6 +281,11 @@ fn example(id: &str) -> Option<Value> {
         "markRevision" => json!({ "rev": "5da79c8e1b0f", "mark": "skip", "why": "known to hang" }),
         "retractResult" => json!({ "reason": "the test was wrong" }),
         "addWebhook" => json!({ "url": "https://ci.example.org/firstbad" }),
+        "addRule" => json!({
+            "tree": "linux", "name": "smoke", "refs": "linux-6.*", "run": { "suite": "btrfs/smoke" },
+        }),
+        "triggerRule" => json!({ "ref": "linux-6.18" }),
+        "setRegression" => json!({ "state": "invalid", "reason": "the test was wrong" }),
         "addToken" => json!({ "name": "ci", "role": "submitter" }),
         _ => return None,
     })
@@ -339,7 +344,7 @@ impl Operation {
         });
         if let Some(request) = self.request {
             // What may be left out has nothing that is needed.
-            let needed = self.id != "cancelJob";
+            let needed = !matches!(self.id, "cancelJob" | "triggerRule");
             let schema = request(generator);
             out["requestBody"] = json!({
                 "required": needed, "content": { "application/json": { "schema": schema } },
@@ -370,11 +375,11 @@ impl Operation {
                 )
             }
         };
-        // The same answer under another status: joined, or another job.
+        // The same answer under another status: joined, known, or another job.
         let also = match self.id {
             "submitJob" | "submitCampaign" => Some("200"),
             "amendJob" => Some("201"),
-            "bisectChange" => Some("200"),
+            "bisectChange" | "hookGithub" | "hookGitlab" | "hookForgejo" => Some("200"),
             _ => None,
         };
         if let Some(also) = also {
@@ -387,7 +392,7 @@ impl Operation {
         match self.access(table) {
             Some(Access::Open) => {}
             // Reading needs nothing unless the server says so.
-            Some(Access::Read) => out["security"] = json!([{}, { "token": [] }]),
+            Some(Access::Read | Access::Fetch) => out["security"] = json!([{}, { "token": [] }]),
             _ => out["security"] = json!([{ "token": [] }]),
         }
         out

@@ -7,6 +7,7 @@ use firstbad_api::regression::{Regression, RegressionsQuery, STATES, SetState};
 use serde_json::json;
 
 use super::jobs::check_line;
+use super::sent::Sent;
 use crate::access::Principal;
 use crate::db;
 use crate::db::regression::Wanted;
@@ -32,6 +33,12 @@ pub(crate) async fn of(
     if !query.state.is_empty() && !STATES.contains(&query.state.as_str()) {
         let why = format!("state: use {}", STATES.join(", "));
         return Err(AppError::bad("bad-state", "/state", why));
+    }
+    for (field, number) in [("job", query.job), ("before", query.before)] {
+        if number.is_some_and(|n| n < 0) {
+            let why = format!("{field}: use 0 or more");
+            return Err(AppError::bad("bad-number", &format!("/{field}"), why));
+        }
     }
     let wanted = Wanted { id: None, query };
     Ok(db::regression::list(&mut *app.pool.acquire().await?, sight, &wanted).await?)
@@ -62,7 +69,7 @@ pub async fn set_state(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(said): Json<SetState>,
+    Sent(said): Sent<SetState>,
 ) -> Result<StatusCode, AppError> {
     set(&app, &who, id, &said).await?;
     Ok(StatusCode::NO_CONTENT)

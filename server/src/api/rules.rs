@@ -11,6 +11,7 @@ use firstbad_api::tree::Tree;
 use firstbad_api::user::Role;
 use serde_json::json;
 
+use super::sent::Sent;
 use super::{jobs, trees, webhooks};
 use crate::access::Principal;
 use crate::db::rule::{NewCall, Row};
@@ -47,7 +48,7 @@ pub(crate) async fn own(app: &App, who: &Principal, id: i64) -> Result<Row, AppE
 pub async fn create(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewRule>,
+    Sent(new): Sent<NewRule>,
 ) -> Result<(StatusCode, Json<MadeRule>), AppError> {
     Ok((StatusCode::CREATED, Json(make(&app, &who, new).await?)))
 }
@@ -188,7 +189,7 @@ pub async fn change(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(change): Json<RuleChange>,
+    Sent(change): Sent<RuleChange>,
 ) -> Result<StatusCode, AppError> {
     amend(&app, &who, id, change).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -291,9 +292,9 @@ pub async fn trigger(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    body: Option<Json<Trigger>>,
+    body: Option<Sent<Trigger>>,
 ) -> Result<(StatusCode, Json<Triggered>), AppError> {
-    let wanted = body.map(|Json(body)| body).unwrap_or_default();
+    let wanted = body.map(|Sent(body)| body).unwrap_or_default();
     Ok((
         StatusCode::ACCEPTED,
         Json(pull(&app, &who, id, &wanted).await?),
@@ -367,7 +368,7 @@ pub async fn schedule(
     State(app): State<App>,
     who: Principal,
     Path(name): Path<String>,
-    Json(schedule): Json<Schedule>,
+    Sent(schedule): Sent<Schedule>,
 ) -> Result<Json<Tree>, AppError> {
     set_schedule(&app, &who, &name, &schedule).await?;
     Ok(Json(trees::get(&app, &name).await?))

@@ -8,6 +8,7 @@ use firstbad_api::job::Created;
 use firstbad_api::survey::{BisectEdge, Edge, Matrix, MoreReleases, NewSurvey, Row, Survey};
 
 use super::jobs::{self, Checked};
+use super::sent::Sent;
 use crate::access::Principal;
 use crate::error::AppError;
 use crate::state::App;
@@ -42,7 +43,7 @@ pub async fn csv(
 pub async fn create(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewSurvey>,
+    Sent(new): Sent<NewSurvey>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
     let checked = check(&app, &new).await?;
     let title = match new.title.as_deref().map(str::trim) {
@@ -67,7 +68,7 @@ pub async fn more(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(more): Json<MoreReleases>,
+    Sent(more): Sent<MoreReleases>,
 ) -> Result<Json<Created>, AppError> {
     let before = matrix(&app, &who, id).await?.survey;
     let mut request = before.request;
@@ -96,7 +97,7 @@ pub async fn bisect(
     State(app): State<App>,
     who: Principal,
     Path(id): Path<i64>,
-    Json(wanted): Json<BisectEdge>,
+    Sent(wanted): Sent<BisectEdge>,
 ) -> Result<(StatusCode, Json<Created>), AppError> {
     let created = begin(&app, &who, id, &wanted).await?;
     let status = match created.created {

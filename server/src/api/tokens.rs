@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use firstbad_api::user::{MadeToken, NewToken, Role, Token};
 use serde_json::json;
 
+use super::sent::Sent;
 use super::users::check_name;
 use crate::access::{Principal, WORKER, new_token};
 use crate::db;
@@ -49,7 +50,7 @@ fn whose(who: &Principal) -> Whose<'_> {
 pub async fn create(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewToken>,
+    Sent(new): Sent<NewToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), AppError> {
     Ok((StatusCode::CREATED, Json(make(&app, &who, &new).await?)))
 }

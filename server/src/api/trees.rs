@@ -7,6 +7,7 @@ use firstbad_api::tree::{NewTree, Resolved, Tree};
 use serde::Deserialize;
 
 use super::config;
+use super::sent::Sent;
 use crate::db;
 use crate::error::AppError;
 use crate::ladder;
@@ -20,7 +21,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<Tree>>, AppError> {
 /// Registers a tree after a successful first fetch: a tree that cannot be fetched changes nothing.
 pub async fn create(
     State(app): State<App>,
-    Json(new): Json<NewTree>,
+    Sent(new): Sent<NewTree>,
 ) -> Result<(StatusCode, Json<Tree>), AppError> {
     if !valid_name(&new.name) {
         return Err(AppError::bad(

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use firstbad_api::user::{NewUser, User, UserChange};
 use serde_json::json;
 
+use super::sent::Sent;
 use crate::access::{self, Principal};
 use crate::db;
 use crate::error::AppError;
@@ -32,7 +33,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<User>>, AppError> {
 pub async fn create(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewUser>,
+    Sent(new): Sent<NewUser>,
 ) -> Result<StatusCode, AppError> {
     check_name(&new.name)?;
     let password = hashed(new.password).await?;
@@ -58,7 +59,7 @@ pub async fn change(
     State(app): State<App>,
     who: Principal,
     Path(name): Path<String>,
-    Json(change): Json<UserChange>,
+    Sent(change): Sent<UserChange>,
 ) -> Result<StatusCode, AppError> {
     let detail = json!({
         "account": name, "role": change.role, "disabled": change.disabled,

@@ -11,6 +11,7 @@ use rand::RngExt;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::sent::Sent;
 use crate::access::Principal;
 use crate::db;
 use crate::error::AppError;
@@ -36,7 +37,7 @@ pub(crate) async fn of(app: &App, who: &Principal) -> Result<Vec<Webhook>, AppEr
 pub async fn create(
     State(app): State<App>,
     who: Principal,
-    Json(new): Json<NewWebhook>,
+    Sent(new): Sent<NewWebhook>,
 ) -> Result<(StatusCode, Json<MadeWebhook>), AppError> {
     Ok((StatusCode::CREATED, Json(make(&app, &who, &new).await?)))
 }
