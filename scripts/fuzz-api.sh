@@ -105,8 +105,10 @@ TOML
 # signs its push.
 cat >"$DIR/hooks.py" <<'PY'
 import atexit
+import hashlib
 import os
 import subprocess
+import uuid
 import schemathesis
 
 OURS = os.environ["FIRSTBAD_TOKEN"].split("_")[1]
@@ -115,9 +117,23 @@ REV = subprocess.check_output(["git", "-C", "linux", "rev-parse", "main~200"], t
 # How many there are, at least.
 THERE = {"jobs": 100, "attempts": 800, "rules": 1, "triggers": 1, "hooks": 1, "regressions": 2, "surveys": 50, "webhooks": 2}
 NAMES = {"/trees/{name}": "linux", "{rev}": REV, "{sha256}": open("image").read().strip(), "/log/{name}": "console",
-         "/users/{name}": "alice"}
+         "/users/{name}": "alice", "/workers/{id}": str(uuid.UUID(hashlib.md5(b"fake1").hexdigest()))}
 FIELDS = {"tree": "linux", "suite": "btrfs/smoke", "bad": "v7.2", "good": ["v6.18"], "base": "main~3", "ref": "main", "rev": REV,
           "suites": ["btrfs/smoke"], "releases": ["v6.18", "v7.2"], "mbox": open("series.mbox").read(), "skip": [], "only": []}
+# What nobody makes up.
+BODIES = {
+    "/api/v1/campaigns": {
+        "contract_version": "campaign-request/v1", "regression_type": "unit_test",
+        "source_tree": {"url": os.path.abspath("linux")},
+        "boundaries": {"good": {"commit": "v6.18"}, "bad": {"commit": "v7.2"}},
+        "scope": {"workload": {"name": "btrfs/direct-io"}},
+        "expected_signal": {"type": "test_failure", "signature": "unaligned"},
+        "search_policy": {"type": "bisect", "parameters": {}},
+    },
+    "/api/v1/trees/{name}/configs": {"good": "# CONFIG_BTRFS_FS is not set\n", "bad": "CONFIG_BTRFS_FS=y\n"},
+    "/api/v1/surveys/{id}/releases": {"releases": ["v6.18"]},
+    "/api/v1/users": {"name": "bob", "password": "a long password"},
+}
 
 
 def real(case):
@@ -133,6 +149,8 @@ def real(case):
             case.body[name] = value
         if case.query and name in case.query:
             case.query[name] = value
+    if isinstance(case.body, dict):
+        case.body = {**case.body, **BODIES.get(path, {})}
 
 
 calls = 0
