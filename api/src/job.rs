@@ -368,6 +368,9 @@ pub struct Check {
     pub made: bool,
     /// Such as "12 of 12 runs passed".
     pub detail: String,
+    /// Attempts that it rests on, where no revision of the range has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<i64>,
 }
 
 fn made() -> bool {

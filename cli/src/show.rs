@@ -408,6 +408,7 @@ mod tests {
                 passed: true,
                 made: true,
                 detail: "1 of 1 runs passed".into(),
+                attempts: vec![],
             }],
             sides: vec![],
         });

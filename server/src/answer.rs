@@ -198,7 +198,17 @@ pub fn revert_check(picture: &Picture, position: i32) -> Option<Check> {
     let (present, absent, _) = picture.tally(at);
     let shown = present > 0 && picture.scale().is_none();
     let enough = shown || present + absent >= revert_runs(picture);
-    enough.then(|| check(picture, &revert_name(picture), at, shows))
+    enough.then(|| Check {
+        attempts: runs_of(picture, position),
+        ..check(picture, &revert_name(picture), at, shows)
+    })
+}
+
+/// The runs without the commit at `position`.
+fn runs_of(picture: &Picture, position: i32) -> Vec<i64> {
+    let tests = picture.reverts.get(&position).map(|site| &site.tests);
+    let tests = tests.into_iter().flatten();
+    tests.map(|test| test.probe.attempt_id).collect()
 }
 
 /// That check when it cannot be made, and why.
@@ -208,6 +218,7 @@ pub fn no_revert(picture: &Picture, detail: String) -> Check {
         passed: false,
         made: false,
         detail,
+        attempts: Vec::new(),
     }
 }
 
@@ -334,6 +345,7 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
             passed: said.mark.as_str() == if present { "bad" } else { "good" },
             made: true,
             detail: format!("marked {} by {}", said.mark.as_str(), said.who),
+            attempts: Vec::new(),
         };
     }
     let (shown, clean, _) = picture.tally(position);
@@ -344,6 +356,7 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
             passed: shows == present,
             made: true,
             detail: format!("{} on average of {total} runs", scale::round(mean)),
+            attempts: Vec::new(),
         };
     }
     let passed = if present {
@@ -361,6 +374,7 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
         passed,
         made: total > 0,
         detail,
+        attempts: Vec::new(),
     }
 }
 

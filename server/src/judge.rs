@@ -175,12 +175,16 @@ fn first_look(run: &TestObservation) -> Raw {
         return Raw::Present(crash.title.clone());
     }
     let failed: Vec<&CaseResult> = failing(run).collect();
-    match failed.as_slice() {
-        [] => without_crash(run),
-        [one] => Raw::Present(how_it_failed(one)),
+    how_they_failed(&failed).map_or_else(|| without_crash(run), Raw::Present)
+}
+
+fn how_they_failed(cases: &[&CaseResult]) -> Option<String> {
+    match cases {
+        [] => None,
+        [one] => Some(how_it_failed(one)),
         more => {
             let names: Vec<&str> = more.iter().map(|c| c.case.as_str()).collect();
-            Raw::Present(format!("{} failed", names.join(", ")))
+            Some(format!("{} failed", names.join(", ")))
         }
     }
 }
@@ -264,8 +268,9 @@ fn compare(reference: &Reference, run: &TestObservation) -> Raw {
     if let Some(other) = run.crashes.iter().find(|c| !known(&c.title)) {
         return Raw::Unusable(format!("another crash: {}", other.title));
     }
-    if let Some(case) = failing(run).find(|c| reference.cases.contains(&c.case)) {
-        return Raw::Present(how_it_failed(case));
+    let known_to_fail = failing(run).filter(|c| reference.cases.contains(&c.case));
+    if let Some(how) = how_they_failed(&known_to_fail.collect::<Vec<_>>()) {
+        return Raw::Present(how);
     }
     let mut cases = reference.cases.iter();
     if let Some(sub) = cases.find(|c| status(c) == Some(CaseStatus::Fail)) {
@@ -284,8 +289,10 @@ fn compare(reference: &Reference, run: &TestObservation) -> Raw {
         }
     }
     match reference.cases.len() {
+        0 if reference.titles.is_empty() => Raw::Absent("ran to the end".to_owned()),
         0 => Raw::Absent("ran to the end without the crash".to_owned()),
-        n => Raw::Absent(passed(n)),
+        1 => Raw::Absent("the case that fails at the other end passed".to_owned()),
+        n => Raw::Absent(format!("the {n} cases that fail at the other end passed")),
     }
 }
 
@@ -386,7 +393,10 @@ mod tests {
         assert_eq!(failed, Raw::Present("ns/listns failed".to_owned()));
         // What fails beside it does not matter.
         let passed = with(Fail, vec![sub("other", Fail), sub("listns", Pass)]);
-        assert_eq!(passed, Raw::Absent("the case passed".to_owned()));
+        assert_eq!(
+            passed,
+            Raw::Absent("the case that fails at the other end passed".to_owned())
+        );
         let skipped = with(Pass, vec![sub("listns", Skip)]);
         assert_eq!(skipped, Raw::Unusable("ns/listns was skipped".to_owned()));
         let missing = with(Pass, vec![]);

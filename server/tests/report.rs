@@ -276,14 +276,13 @@ async fn the_mail_is_what_the_kernels_documents_ask_for() {
         ("how sure it is is said", at("Confidence: 99.").is_some()),
         (
             "with what was checked",
-            at("Checks:").is_some()
-                && lines
-                    .iter()
-                    .any(|l| l.starts_with("  revert: PASS") || l.contains(": PASS (")),
+            at("Checks:").is_some() && lines.iter().any(|l| l.contains(": as expected (")),
         ),
         (
             "it can be reproduced",
-            lines.iter().any(|l| l.starts_with("  firstbad replay "))
+            lines
+                .iter()
+                .any(|l| l.starts_with(&format!("  firstbad replay --server {SERVER} ")))
                 && lines.iter().any(|l| l.starts_with("  qemu-system-x86_64 ")),
         ),
         (

@@ -9,6 +9,24 @@ use time::OffsetDateTime;
 
 use super::rfc3339;
 
+/// The commit that was taken back in the kernel of an attempt, when it is a run of that: positions
+/// from `reverts` on are.
+pub async fn without(
+    conn: &mut PgConnection,
+    attempt: i64,
+    reverts: i32,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT r.rev FROM probe p JOIN job_revision r
+             ON r.job_id = p.job_id AND r.position = p.position - $2
+          WHERE p.attempt_id = $1 AND p.position >= $2 LIMIT 1",
+    )
+    .bind(attempt)
+    .bind(reverts)
+    .fetch_optional(conn)
+    .await
+}
+
 /// An attempt to be made, unless one with its identity exists.
 pub struct NewAttempt<'a> {
     pub kind: &'a str,

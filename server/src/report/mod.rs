@@ -12,7 +12,7 @@ use std::fmt::Write;
 use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Candidate, Changed, Check, Difference, Find, Job, Outcome};
-use firstbad_api::observation::TestObservation;
+use firstbad_api::observation::{CaseResult, CaseStatus, TestObservation};
 
 use crate::db::sight::Sight;
 use crate::error::AppError;
@@ -24,8 +24,13 @@ use crate::view;
 pub use mail::Report;
 pub use recipients::Recipients;
 
+/// Stands for the address of a server that others cannot reach.
+const NOWHERE: &str = "http://SERVER";
 /// Digits of a commit's id in `Fixes:`, at least.
 const FIXES_DIGITS: usize = 12;
+/// Last lines of a failing case that are quoted, and characters of each.
+const SYMPTOM_LINES: usize = 5;
+const SYMPTOM_CHARS: usize = 200;
 /// Who has to put a name there before the mail is sent.
 const NOBODY: &str = "YOUR NAME <YOUR ADDRESS>";
 
@@ -40,7 +45,8 @@ struct Facts<'a> {
     /// SHA-256 of that kernel's configuration.
     config: Option<String>,
     bisect_log: String,
-    /// Address of this server, without a slash at the end; empty: it has none that others can use.
+    /// Address of this server, without a slash at the end; [`NOWHERE`]: it has none that others can
+    /// use.
     server: &'a str,
     from: Option<&'a Mailbox>,
 }
@@ -80,7 +86,7 @@ pub async fn for_job(
         run,
         config,
         bisect_log: view::bisect_log(app, id).await?.unwrap_or_default(),
-        server: app.gate.url.as_deref().unwrap_or_default(),
+        server: app.gate.url.as_deref().unwrap_or(NOWHERE),
         from: from.as_ref(),
         job: &job,
     };
@@ -88,6 +94,7 @@ pub async fn for_job(
         .server
         .split("://")
         .nth(1)
+        .filter(|_| facts.server != NOWHERE)
         .unwrap_or("firstbad.invalid");
     Ok(Some(Report {
         job: id,
@@ -137,6 +144,7 @@ impl Shown {
 fn subject(job: &Job) -> String {
     let tag = match job.request.find {
         _ if job.retracted.is_some() => "RETRACTED",
+        _ if job.outcome.is_none() => "UNFINISHED",
         Find::Fix => "FIXED",
         Find::Regression => "REGRESSION",
     };
@@ -147,6 +155,10 @@ fn subject(job: &Job) -> String {
 fn parts(facts: &Facts) -> Vec<String> {
     let job = facts.job;
     let mut parts = vec![job.sentence.clone()];
+    if job.outcome.is_none() {
+        parts.push("This job goes on: no commit is named yet.".to_owned());
+    }
+    parts.extend(facts.run.as_ref().and_then(symptom));
     parts.extend(commit(facts));
     parts.extend(regzbot(facts));
     parts.extend(tags(facts));
@@ -176,11 +188,35 @@ fn parts(facts: &Facts) -> Vec<String> {
     });
     if !job.request.two_point {
         parts.push(format!("git bisect log:\n{}", facts.bisect_log.trim_end()));
+    }
+    if let Some(Outcome::Culprit { .. }) = &job.outcome {
         let end =
             "The named commit changed the answer of this test; the root cause may lie elsewhere.";
         parts.push(end.to_owned());
     }
     parts
+}
+
+/// What is wrong, in the words of the run that showed it: its failing cases and their last lines.
+fn symptom(shown: &Shown) -> Option<String> {
+    let Shown { attempt, seen } = shown;
+    let failing = |c: &&CaseResult| matches!(c.status, CaseStatus::Fail | CaseStatus::Timeout);
+    let failed: Vec<&CaseResult> = seen.cases.iter().filter(failing).collect();
+    let first = failed.first()?;
+    let names: Vec<&str> = failed.iter().map(|c| c.case.as_str()).collect();
+    let suite = attempt.suite.as_deref().unwrap_or("the test");
+    let mut said: Vec<String> = first.tail.lines().map(|l| one_line(l.trim_end())).collect();
+    said.retain(|line| !line.is_empty() && !line.starts_with("::"));
+    let said = said.split_off(said.len().saturating_sub(SYMPTOM_LINES));
+    let mut out = format!("What fails in {suite}: {}.", names.join(", "));
+    if !said.is_empty() {
+        let _ = write!(out, " {} says:", first.case);
+    }
+    for line in said {
+        let line: String = line.chars().take(SYMPTOM_CHARS).collect();
+        let _ = write!(out, "\n    {line}");
+    }
+    Some(out)
 }
 
 fn commit(facts: &Facts) -> Option<String> {
@@ -228,7 +264,7 @@ fn tags(facts: &Facts) -> Option<String> {
         "If you fix this, please add:\nFixes: {fixes} (\"{}\")\nReported-by: {by}",
         one_line(&commit.subject)
     );
-    if !facts.server.is_empty() && !facts.job.request.private {
+    if facts.server != NOWHERE && !facts.job.request.private {
         let _ = write!(tags, "\nCloses: {}/jobs/{}", facts.server, facts.job.id);
     }
     Some(tags)
@@ -261,8 +297,8 @@ fn checks(out: &mut String, job: &Job) -> std::fmt::Result {
     for check in checks {
         let word = match (check.made, check.passed) {
             (false, _) => "NOT POSSIBLE",
-            (true, true) => "PASS",
-            (true, false) => "FAIL",
+            (true, true) => "as expected",
+            (true, false) => "NOT AS EXPECTED",
         };
         writeln!(out, "  {}: {word} ({})", check.name, check.detail)?;
     }
@@ -326,6 +362,12 @@ fn asked(out: &mut String, job: &Job) -> std::fmt::Result {
 /// Where more is to be found.
 fn links(out: &mut String, facts: &Facts) -> std::fmt::Result {
     let server = facts.server;
+    if server == NOWHERE {
+        writeln!(
+            out,
+            "SERVER stands for a firstbad server that has no public address."
+        )?;
+    }
     if let Some(config) = &facts.config {
         writeln!(out, "Configuration: {server}/api/v1/artefacts/{config}")?;
     }
@@ -396,7 +438,7 @@ fn reproduce(out: &mut String, shown: &Shown, server: &str) -> std::fmt::Result 
     let Shown { attempt, seen: run } = shown;
     if run.run.accel == "tcg-exact" {
         writeln!(out, "To reproduce, byte for byte:")?;
-        writeln!(out, "  firstbad replay {}", attempt.id)?;
+        writeln!(out, "  firstbad replay --server {server} {}", attempt.id)?;
         writeln!(out, "or, with QEMU alone:")?;
     } else {
         writeln!(out, "To reproduce:")?;

@@ -125,7 +125,9 @@ fn weaken(picture: &Picture, chances: &Chances, candidates: &mut [Candidate]) {
 }
 
 fn likely(picture: &Picture, chances: &Chances) -> Vec<Likely> {
-    let mut sorted: Vec<(i32, f64)> = chances.culprit.iter().map(|(p, c)| (*p, *c)).collect();
+    // That a good end is none is no answer to this question.
+    let inside = chances.culprit.iter().filter(|(p, _)| **p >= 0);
+    let mut sorted: Vec<(i32, f64)> = inside.map(|(p, c)| (*p, *c)).collect();
     sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let shown = sorted.iter().take(LIKELY_SHOWN);
     shown

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
 use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::observation::{
@@ -13,6 +14,9 @@ use serde::Deserialize;
 use super::chip::Chip;
 use super::error::{Page, PageError, id, page};
 use super::format::{self, shell};
+use crate::db;
+use crate::error::AppError;
+use crate::picture::REVERTS;
 use crate::state::App;
 
 /// What the attempt saw, typed where it can be read.
@@ -50,8 +54,10 @@ pub struct AttemptPage<'a> {
     job: Option<i64>,
     busy: bool,
     saw: Saw,
-    /// Address of this server; empty: it is not known how people reach it.
+    /// Address of this server, as the reader reaches it.
     server: String,
+    /// The commit that was taken back in this kernel.
+    without: Option<String>,
 }
 
 impl<'a> AttemptPage<'a> {
@@ -64,15 +70,13 @@ impl<'a> AttemptPage<'a> {
             subject,
             job,
             server: String::new(),
+            without: None,
         }
     }
 
-    /// With the address under which people reach the server.
-    pub fn at(self, server: Option<&str>) -> AttemptPage<'a> {
-        AttemptPage {
-            server: server.unwrap_or_default().to_owned(),
-            ..self
-        }
+    /// With the address under which the reader reaches the server.
+    pub fn at(self, server: String) -> AttemptPage<'a> {
+        AttemptPage { server, ..self }
     }
 
     /// Appended to links, so that the way back to the job stays.
@@ -164,11 +168,7 @@ impl<'a> AttemptPage<'a> {
 
     /// Fetches and runs it, for a shell.
     fn one_command(&self) -> String {
-        let id = self.attempt.id;
-        let server = match self.server.as_str() {
-            "" => "http://SERVER",
-            server => server,
-        };
+        let (id, server) = (self.attempt.id, &self.server);
         format!(
             "curl -sSf {server}/api/v1/attempts/{id}/reproduce.tar | tar x && firstbad-attempt-{id}/run.sh"
         )
@@ -202,9 +202,27 @@ pub(super) async fn show(
     State(app): State<App>,
     Path(text): Path<String>,
     Query(from): Query<FromJob>,
+    headers: HeaderMap,
 ) -> Page {
     let attempt = load(&app, &text).await?;
     let subject = crate::view::subject(&app, &attempt.tree, &attempt.rev).await;
-    let told = AttemptPage::new(&attempt, subject, from.job);
-    page(&told.at(app.gate.url.as_deref()))
+    let told = AttemptPage {
+        without: without(&app, attempt.id).await?,
+        ..AttemptPage::new(&attempt, subject, from.job)
+    };
+    let server = app.gate.url.clone();
+    page(&told.at(server.unwrap_or_else(|| asked_at(&headers))))
+}
+
+async fn without(app: &App, attempt: i64) -> Result<Option<String>, AppError> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(db::attempt::without(&mut conn, attempt, REVERTS).await?)
+}
+
+/// The address that a request was sent to, as far as it says so: without a proxy there is no other.
+fn asked_at(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    let host = host.filter(|host| !host.is_empty() && host.chars().all(plain));
+    format!("http://{}", host.unwrap_or("SERVER"))
 }

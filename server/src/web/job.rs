@@ -135,6 +135,13 @@ impl<'a> JobPage<'a> {
         self.job.request.find
     }
 
+    /// Runs that are made a second time just now.
+    fn running_again(&self) -> usize {
+        let exactness = &self.job.exactness;
+        let told = exactness.same as usize + exactness.differ.len();
+        (exactness.repeated as usize).saturating_sub(told)
+    }
+
     /// It looks for a commit between its ends.
     fn searches(&self) -> bool {
         !self.job.request.survey && !self.job.request.two_point
@@ -255,8 +262,9 @@ impl<'a> JobPage<'a> {
                  the skips below; go on from here with a patch that makes one of them build."
             }
             Outcome::NotReproduced { .. } => {
-                "The two ends answered the same. Open the runs at both ends below: another \
-                 configuration, another case or an older good end may show the difference."
+                "Open the runs at the ends below. Another configuration or another case may show it; if \
+                 the bad end is clean, look for one that is not, and if the good end is not, for an \
+                 older one."
             }
             Outcome::NoGoodEnd { .. } => {
                 "Every release that could be tested shows it. Name a good end yourself, or use a tree \

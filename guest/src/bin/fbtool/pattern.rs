@@ -67,11 +67,15 @@ pub fn compare(path: &str, offset: u64, found: &[u8], wanted: &[u8]) -> Result<(
     let at = found.iter().zip(wanted).position(|(a, b)| a != b);
     let bad = found.iter().zip(wanted).filter(|(a, b)| a != b).count();
     let at = at.unwrap_or(found.len().min(wanted.len()));
+    let byte = |of: &[u8]| {
+        of.get(at)
+            .map_or("nothing".to_owned(), |b| format!("{b:02x}"))
+    };
     Err(Failure::Wrong(format!(
-        "{path} at byte {}: found {:02x?}, wanted {:02x?}; {bad} of {} bytes differ",
+        "{path} at byte {}: found {}, wanted {}; {bad} of {} bytes differ",
         offset + at as u64,
-        found.get(at),
-        wanted.get(at),
+        byte(found),
+        byte(wanted),
         wanted.len()
     )))
 }

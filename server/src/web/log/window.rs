@@ -17,6 +17,10 @@ pub(super) const ERRORS: &[&str] = &[
     "Oops",
     "Call Trace:",
     "undefined reference",
+    "WRONG DATA",
+    "FAIL: ",
+    " ends: Fail",
+    " ends: Timeout",
 ];
 const WARNINGS: &[&str] = &["warning:", "WARNING:"];
 
