@@ -15,7 +15,9 @@ if [ "${1:-}" = --vng ]; then
         say 'this kernel cannot share files with its host (VIRTIO_FS or NET_9P_VIRTIO): use ./run.sh'
         exit 2
     fi
-    exec vng --run ./bzImage --cpus {{VCPUS}} --memory {{MEMORY_MIB}}M -- "$@"
+    # VNG='vng --disable-kvm': where KVM is there and does not work.
+    # shellcheck disable=SC2086
+    exec ${VNG:-vng} --run ./bzImage --cpus {{VCPUS}} --memory {{MEMORY_MIB}}M -- "$@"
 fi
 [ $# -eq 0 ] || { say "usage: $0 [--vng [COMMAND...]]"; exit 2; }
 

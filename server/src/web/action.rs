@@ -9,7 +9,7 @@ use firstbad_api::survey::BisectEdge;
 use serde::Deserialize;
 
 use super::amend::Written;
-use super::error::{Page, page};
+use super::error::{Page, PageError, page};
 use super::format::short;
 use crate::access::Principal;
 use crate::api::{jobs, marks, surveys};
@@ -110,7 +110,8 @@ pub(super) async fn mark(
         mark: form.mark,
         why: form.why.trim().to_owned(),
     };
-    marks::set(&app, who.name(), id, &new).await?;
+    let said = marks::set(&app, who.name(), id, &new).await;
+    said.map_err(|error| PageError::from(error).about(id))?;
     back_to(id)
 }
 

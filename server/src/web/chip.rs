@@ -199,6 +199,14 @@ impl Chip {
         }
     }
 
+    /// What became of a stage of a worker; what it saw is another matter.
+    pub fn stage(ended: bool) -> Chip {
+        match ended {
+            true => chip("none", "◼", "done"),
+            false => chip("bad", "✖", "failed"),
+        }
+    }
+
     /// A worker's life sign.
     pub fn live(live: bool) -> Chip {
         if live {

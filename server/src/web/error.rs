@@ -18,6 +18,8 @@ pub struct ErrorPage {
     pub detail: String,
     /// What to do next, one sentence.
     pub next: String,
+    /// Number of the job that it was about.
+    back: Option<i64>,
 }
 
 /// What a page handler returns.
@@ -34,6 +36,7 @@ impl PageError {
             title: "Not found".to_string(),
             detail: format!("{what} is not here."),
             next: next.to_string(),
+            back: None,
         })
     }
 
@@ -44,7 +47,16 @@ impl PageError {
             title: "Unknown query".to_string(),
             detail,
             next: next.to_string(),
+            back: None,
         })
+    }
+}
+
+impl PageError {
+    /// With the way back to the job that it was about.
+    pub(crate) fn about(mut self, job: i64) -> PageError {
+        self.0.back = Some(job);
+        self
     }
 }
 
@@ -78,6 +90,7 @@ impl From<AppError> for PageError {
             title: title.to_string(),
             detail: problem.detail,
             next: next.to_string(),
+            back: None,
         })
     }
 }
@@ -124,6 +137,7 @@ pub(crate) fn page(template: &impl Template) -> Page {
                 title: "Our failure".to_string(),
                 detail: "The page could not be written.".to_string(),
                 next: "Load the page again; the reason is in the server's log.".to_string(),
+                back: None,
             }))
         }
     }
