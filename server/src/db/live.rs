@@ -19,14 +19,20 @@ pub async fn job(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<String
     .await
 }
 
-/// The logs that are being written for a job, the first ones of them: attempt and name.
-pub async fn logs(
-    conn: &mut PgConnection,
-    job: i64,
-    most: i64,
-) -> sqlx::Result<Vec<(i64, String)>> {
+/// A log that is being written.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Written {
+    pub attempt: i64,
+    pub name: String,
+    /// Seconds that the attempt has run.
+    pub seconds: i64,
+}
+
+/// The logs that are being written for a job, the first ones of them.
+pub async fn logs(conn: &mut PgConnection, job: i64, most: i64) -> sqlx::Result<Vec<Written>> {
     sqlx::query_as(
-        "SELECT a.id, l.name FROM attempt a JOIN log l ON l.attempt_id = a.id AND l.epoch = a.epoch
+        "SELECT a.id AS attempt, l.name,
+                coalesce(extract(epoch FROM now() - a.started_at), 0)::bigint AS seconds FROM attempt a JOIN log l ON l.attempt_id = a.id AND l.epoch = a.epoch
          WHERE a.state = 'leased'
            AND EXISTS (SELECT FROM probe p WHERE p.attempt_id = a.id AND p.job_id = $1)
          ORDER BY a.id, l.name LIMIT $2",

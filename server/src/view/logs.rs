@@ -48,6 +48,8 @@ const RUNNING_LOGS: i64 = 4;
 pub struct RunningLog {
     pub attempt: i64,
     pub name: String,
+    /// Seconds that the attempt has run.
+    pub seconds: u64,
     pub log: LogWindow,
 }
 
@@ -57,7 +59,13 @@ pub async fn running_logs(app: &App, job: i64, bytes: u64) -> Result<Vec<Running
     let running = db::live::logs(&mut conn, job, RUNNING_LOGS).await?;
     drop(conn);
     let mut out = Vec::new();
-    for (attempt, name) in running {
+    for db::live::Written {
+        attempt,
+        name,
+        seconds,
+    } in running
+    {
+        let seconds = u64::try_from(seconds).unwrap_or_default();
         let Some(size) = log_window(app, attempt, &name, 0, 0).await? else {
             continue;
         };
@@ -66,7 +74,12 @@ pub async fn running_logs(app: &App, job: i64, bytes: u64) -> Result<Vec<Running
             0 => Some(size),
             _ => log_window(app, attempt, &name, from, bytes).await?,
         };
-        out.extend(log.map(|log| RunningLog { attempt, name, log }));
+        out.extend(log.map(|log| RunningLog {
+            attempt,
+            name,
+            seconds,
+            log,
+        }));
     }
     Ok(out)
 }

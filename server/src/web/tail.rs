@@ -5,6 +5,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 
 use super::error::{Page, page};
+use super::format;
 use super::log::{Line, Window};
 use crate::error::AppError;
 use crate::state::App;
@@ -20,18 +21,26 @@ pub struct Tail {
     pub attempt: i64,
     /// Its log: `build` or `console`.
     pub name: String,
+    /// Seconds that the attempt has run.
+    pub seconds: u64,
     pub lines: Vec<Line>,
 }
 
 impl From<RunningLog> for Tail {
     fn from(log: RunningLog) -> Tail {
-        let RunningLog { attempt, name, log } = log;
+        let RunningLog {
+            attempt,
+            name,
+            seconds,
+            log,
+        } = log;
         let window = Window::backward(&log.bytes, log.offset, log.total);
         let first = window.lines.len().saturating_sub(LINES);
         let lines = window.lines.into_iter().skip(first).collect();
         Tail {
             attempt,
             name,
+            seconds,
             lines,
         }
     }
