@@ -19,6 +19,7 @@ mod exactness;
 pub mod export;
 mod forecast;
 pub mod fstests;
+mod functions;
 pub mod git_http;
 pub mod identity;
 pub mod judge;

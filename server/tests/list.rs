@@ -151,6 +151,32 @@ async fn jobs_are_found_by_what_is_in_their_range_and_narrowed() {
 }
 
 #[tokio::test]
+async fn a_job_is_found_by_a_function_that_the_named_commit_changes() {
+    let server = TestServer::start().await;
+    let name = |n: usize| format!("f{n}.c");
+    let revs = server.tree_of("line", 6, name).await;
+    let repo = server.dir.path().join("line");
+    let source = "int btrfs_truncate_probe(int at)\n{\n\treturn at;\n}\n";
+    std::fs::write(repo.join("inode.c"), source).unwrap();
+    git(&repo, &["add", "."]);
+    git(&repo, &["commit", "-q", "-m", "no word of it here"]);
+    let culprit = git(&repo, &["rev-parse", "HEAD"]);
+    let fetched = server.post("/trees/line/fetch", &json!({})).await;
+    assert!(fetched.status().is_success());
+    let job = server.submit(&request("line", &revs[0], &culprit)).await;
+    let asked = words("btrfs_truncate_probe");
+    assert!(ids(&list(&server, None, &asked).await).is_empty());
+    let mut worker = server.register().await;
+    worker
+        .work_all(|rev, _| match rev == culprit {
+            true => Seen::Failing(&["eof"]),
+            false => Seen::Failing(&[]),
+        })
+        .await;
+    assert_eq!(ids(&list(&server, None, &asked).await), [job]);
+}
+
+#[tokio::test]
 async fn no_text_does_anything_but_find() {
     let server = TestServer::start().await;
     let revs = server.tree("line", 3).await;

@@ -354,6 +354,7 @@ fn trees_and_workers_say_how_they_are() {
         title: "Not found".into(),
         detail: HOSTILE.into(),
         next: "Go on.".into(),
+        back: Some(7),
     };
     assert!(page("error", &error).contains("Go on."));
 }

@@ -518,6 +518,7 @@ pub async fn end(
         "UPDATE job SET state = $2::job_state, outcome = $3, ended_at = now(),
                 leads_on = $2 = 'done' AND (coalesce((request ->> 'merge_first')::bool, false)
                                             OR coalesce((request ->> 'every_flip')::bool, false)
+                                            OR $3::jsonb ->> 'outcome' = 'culprit'
                                             OR EXISTS (SELECT FROM release r
                                                         WHERE r.tree_id = job.tree_id))
           WHERE id = $1 AND state IN ('queued', 'running')",

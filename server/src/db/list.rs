@@ -204,6 +204,16 @@ pub async fn progress(
     Ok(())
 }
 
+/// Notes further words by which a job is found.
+pub async fn add_words(conn: &mut PgConnection, job: i64, words: &str) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO job_words (job_id, words) SELECT $1, array_to_tsvector(words_of($2))")
+        .bind(job)
+        .bind(words)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Notes by what words a job is found, whenever its range is another.
 pub(super) async fn note_words(conn: &mut PgConnection, job: i64) -> sqlx::Result<()> {
     sqlx::query("SELECT note_words($1)")

@@ -1,4 +1,5 @@
-//! Jobs that lead to other jobs: cases that went apart, merges to look into, more than one flip.
+//! What follows an answer: other jobs (cases that went apart, merges to look into, more than one flip),
+//! and the words by which the named commit is found.
 //!
 //! Owns when a second job is made and what it asks. Everything it needs is stored, so a pass may stop
 //! anywhere. Must not know how a search decides.
@@ -12,10 +13,13 @@ use crate::api;
 use crate::db;
 use crate::db::job::Onward;
 use crate::diverge;
+use crate::functions;
 use crate::picture::{Picture, Standing};
 use crate::state::App;
 use crate::tasks::release_pair::{Pair, release_pair};
 
+/// Bytes of a named commit's diff that are read for its functions.
+const DIFF_BYTES: usize = 256 << 10;
 /// Flips of one job that are searched, at most.
 const FLIPS: usize = 6;
 
@@ -103,9 +107,13 @@ async fn lead_on(app: &App, id: i64) -> anyhow::Result<()> {
         _ => None,
     };
     let owner = &picture.job.owner;
+    let functions = functions(app, &picture).await;
     let mut tx = app.pool.begin().await?;
     if !db::job::led_on(&mut tx, id, difference.as_ref()).await? {
         return Ok(());
+    }
+    if let Some(functions) = functions {
+        db::list::add_words(&mut tx, id, &functions).await?;
     }
     for (job, why) in &checked {
         let new = api::jobs::insert(&mut tx, job, owner, None, Some((id, why))).await?;
@@ -115,6 +123,23 @@ async fn lead_on(app: &App, id: i64) -> anyhow::Result<()> {
     tx.commit().await?;
     app.wake();
     Ok(())
+}
+
+/// The functions that the named commit is about: people look for its job by them.
+async fn functions(app: &App, picture: &Picture) -> Option<String> {
+    let Some(Outcome::Culprit { rev, .. }) = picture.job.outcome.as_deref() else {
+        return None;
+    };
+    let diff = app.repos.diff(&picture.job.request.tree, rev, DIFF_BYTES);
+    let diff = match diff.await {
+        Ok(diff) => diff,
+        Err(error) => {
+            tracing::warn!(job = picture.job.id, %error, "the named commit cannot be read");
+            return None;
+        }
+    };
+    let names: Vec<&str> = functions::of(&diff).into_iter().collect();
+    (!names.is_empty()).then(|| names.join(" "))
 }
 
 /// The commits that a merge brought in, when a merge is the answer.

@@ -19,7 +19,7 @@ pub struct ErrorPage {
     /// What to do next, one sentence.
     pub next: String,
     /// Number of the job that it was about.
-    back: Option<i64>,
+    pub back: Option<i64>,
 }
 
 /// What a page handler returns.
