@@ -112,11 +112,15 @@ impl NewPage {
         (!Asked::names().contains(&wrong.field)).then_some(&wrong.why)
     }
 
-    /// Whether some of these fields say something, or are wrong.
+    /// Whether some of these fields say something that they do not say by themselves, or are wrong.
     fn opens(&self, fields: &str) -> bool {
         let written = self.asked.fields();
         let wrong = self.wrong.as_ref().map(|wrong| wrong.field.as_str());
-        let says = |field: &str| written.iter().any(|(name, _)| name == field);
+        let untouched = |value: &str| value == "exact";
+        let says = |field: &str| {
+            let mut values = written.iter().filter(|(name, _)| name == field);
+            values.any(|(_, value)| !untouched(value))
+        };
         fields
             .split(' ')
             .any(|field| wrong == Some(field) || says(field))
