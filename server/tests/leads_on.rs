@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{REVERTED, Seen, TestServer, git, request};
 use firstbad_api::job::{Find, Job, Outcome, Signal};
+use firstbad_api::report::Mail;
 use serde_json::json;
 
 fn named(job: &Job) -> &str {
@@ -14,6 +15,25 @@ fn named(job: &Job) -> &str {
         Some(Outcome::Culprit { rev, .. }) => rev,
         other => panic!("job {}: {other:?}", job.id),
     }
+}
+
+/// The line of a job's mail that says what fails.
+async fn symptom(server: &TestServer, job: &Job) -> String {
+    let url = format!("{}/api/v1/jobs/{}/mail", server.url, job.id);
+    let mail: Mail = server
+        .http
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let mut lines = mail.body.lines();
+    lines
+        .find(|l| l.starts_with("What fails"))
+        .unwrap()
+        .to_owned()
 }
 
 /// Six commits on a branch of this name.
@@ -66,6 +86,13 @@ async fn cases_with_two_causes_get_a_job_each_and_share_their_runs() {
     assert_eq!(named(newer), revs[21]);
     assert_eq!(other.origin.as_ref().unwrap().id, job.id);
     assert!(matches!(&other.request.signal, Signal::Cases { .. }));
+    // A mail about one of them says nothing of what the other broke.
+    assert_eq!(
+        symptom(&server, older).await,
+        "What fails in btrfs/direct-io: eof."
+    );
+    let both = symptom(&server, newer).await;
+    assert!(both.ends_with(": mixed, unaligned."), "{both}");
     // A search of 32 commits alone takes some 5 + 2 builds, and one for its revert.
     let built = job.cost.builds + other.cost.builds;
     assert!(

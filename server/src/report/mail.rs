@@ -90,7 +90,7 @@ impl Report {
             let _ = write!(link, "cc={}&", list(&self.recipients.cc));
         }
         let _ = write!(link, "subject={}&body=", escaped(&self.subject));
-        let server = app.gate.url.as_deref().unwrap_or_default();
+        let server = super::address(app.gate.url.as_deref());
         let end = format!("The whole report: {server}/jobs/{}/report\n", self.job);
         let end = escaped(&end);
         let mut cut = false;

@@ -6,13 +6,11 @@
 
 mod mail;
 mod recipients;
+mod shown;
 
 use std::fmt::Write;
 
-use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
-use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Candidate, Changed, Check, Difference, Find, Job, Outcome};
-use firstbad_api::observation::{CaseResult, CaseStatus, TestObservation};
 
 use crate::db::sight::Sight;
 use crate::error::AppError;
@@ -23,14 +21,12 @@ use crate::view;
 
 pub use mail::Report;
 pub use recipients::Recipients;
+use shown::Shown;
 
 /// Stands for the address of a server that others cannot reach.
 const NOWHERE: &str = "http://SERVER";
 /// Digits of a commit's id in `Fixes:`, at least.
 const FIXES_DIGITS: usize = 12;
-/// Last lines of a failing case that are quoted, and characters of each.
-const SYMPTOM_LINES: usize = 5;
-const SYMPTOM_CHARS: usize = 200;
 /// Who has to put a name there before the mail is sent.
 const NOBODY: &str = "YOUR NAME <YOUR ADDRESS>";
 
@@ -41,13 +37,12 @@ struct Facts<'a> {
     /// Its id as `Fixes:` has it.
     fixes: Option<String>,
     /// A run that showed the behaviour.
-    run: Option<Shown>,
+    run: Option<Shown<'a>>,
     /// SHA-256 of that kernel's configuration.
     config: Option<String>,
     bisect_log: String,
-    /// Address of this server, without a slash at the end; [`NOWHERE`]: it has none that others can
-    /// use.
-    server: &'a str,
+    /// Address of this server, without a slash at the end, if it has one that others can use.
+    server: Option<&'a str>,
     from: Option<&'a Mailbox>,
 }
 
@@ -65,16 +60,10 @@ pub async fn for_job(
         _ => None,
     };
     let recipients = recipients::of(app, &job, culprit.as_ref()).await;
-    let failing = job.candidates.iter().find_map(|c| {
-        let test = c.tests.iter().find(|t| t.verdict == "bad")?;
-        Some((c, test.attempt))
-    });
-    let (run, config) = match failing {
-        Some((candidate, test)) => (
-            view::attempt(app, test).await?.and_then(Shown::of),
-            config(app, candidate).await?,
-        ),
-        None => (None, None),
+    let run = Shown::of(app, &job).await?;
+    let config = match &run {
+        Some(run) => config(app, run.candidate).await?,
+        None => None,
     };
     let fixes = match &culprit {
         Some(commit) => Some(abbreviated(app, &job, &commit.rev).await),
@@ -86,16 +75,12 @@ pub async fn for_job(
         run,
         config,
         bisect_log: view::bisect_log(app, id).await?.unwrap_or_default(),
-        server: app.gate.url.as_deref().unwrap_or(NOWHERE),
+        server: app.gate.url.as_deref(),
         from: from.as_ref(),
         job: &job,
     };
-    let host = facts
-        .server
-        .split("://")
-        .nth(1)
-        .filter(|_| facts.server != NOWHERE)
-        .unwrap_or("firstbad.invalid");
+    let host = facts.server.and_then(|server| server.split("://").nth(1));
+    let host = host.unwrap_or("firstbad.invalid");
     Ok(Some(Report {
         job: id,
         subject: subject(&job),
@@ -127,20 +112,6 @@ async fn abbreviated(app: &App, job: &Job, rev: &str) -> String {
     short.await.unwrap_or_else(|_| rev.to_owned())
 }
 
-/// A run that showed the behaviour.
-pub struct Shown {
-    attempt: Attempt,
-    seen: TestObservation,
-}
-
-impl Shown {
-    /// `None` for an attempt that is no finished test of this version.
-    pub fn of(attempt: Attempt) -> Option<Shown> {
-        let seen = serde_json::from_value(attempt.observation.clone()?).ok()?;
-        Some(Shown { attempt, seen })
-    }
-}
-
 fn subject(job: &Job) -> String {
     let tag = match job.request.find {
         _ if job.retracted.is_some() => "RETRACTED",
@@ -158,7 +129,7 @@ fn parts(facts: &Facts) -> Vec<String> {
     if job.outcome.is_none() {
         parts.push("This job goes on: no commit is named yet.".to_owned());
     }
-    parts.extend(facts.run.as_ref().and_then(symptom));
+    parts.extend(facts.run.as_ref().and_then(Shown::symptom));
     parts.extend(commit(facts));
     parts.extend(regzbot(facts));
     parts.extend(tags(facts));
@@ -179,11 +150,11 @@ fn parts(facts: &Facts) -> Vec<String> {
         None => Ok(()),
     });
     add(&|out| match &facts.run {
-        Some(run) => reproduce(out, run, facts.server),
+        Some(run) => run.reproduce(out, facts.server),
         None => Ok(()),
     });
     add(&|out| match &facts.run {
-        Some(run) => crash(out, run),
+        Some(run) => run.crash(out),
         None => Ok(()),
     });
     if !job.request.two_point {
@@ -195,28 +166,6 @@ fn parts(facts: &Facts) -> Vec<String> {
         parts.push(end.to_owned());
     }
     parts
-}
-
-/// What is wrong, in the words of the run that showed it: its failing cases and their last lines.
-fn symptom(shown: &Shown) -> Option<String> {
-    let Shown { attempt, seen } = shown;
-    let failing = |c: &&CaseResult| matches!(c.status, CaseStatus::Fail | CaseStatus::Timeout);
-    let failed: Vec<&CaseResult> = seen.cases.iter().filter(failing).collect();
-    let first = failed.first()?;
-    let names: Vec<&str> = failed.iter().map(|c| c.case.as_str()).collect();
-    let suite = attempt.suite.as_deref().unwrap_or("the test");
-    let mut said: Vec<String> = first.tail.lines().map(|l| one_line(l.trim_end())).collect();
-    said.retain(|line| !line.is_empty() && !line.starts_with("::"));
-    let said = said.split_off(said.len().saturating_sub(SYMPTOM_LINES));
-    let mut out = format!("What fails in {suite}: {}.", names.join(", "));
-    if !said.is_empty() {
-        let _ = write!(out, " {} says:", first.case);
-    }
-    for line in said {
-        let line: String = line.chars().take(SYMPTOM_CHARS).collect();
-        let _ = write!(out, "\n    {line}");
-    }
-    Some(out)
 }
 
 fn commit(facts: &Facts) -> Option<String> {
@@ -264,8 +213,10 @@ fn tags(facts: &Facts) -> Option<String> {
         "If you fix this, please add:\nFixes: {fixes} (\"{}\")\nReported-by: {by}",
         one_line(&commit.subject)
     );
-    if facts.server != NOWHERE && !facts.job.request.private {
-        let _ = write!(tags, "\nCloses: {}/jobs/{}", facts.server, facts.job.id);
+    if let Some(server) = facts.server
+        && !facts.job.request.private
+    {
+        let _ = write!(tags, "\nCloses: {server}/jobs/{}", facts.job.id);
     }
     Some(tags)
 }
@@ -361,8 +312,8 @@ fn asked(out: &mut String, job: &Job) -> std::fmt::Result {
 
 /// Where more is to be found.
 fn links(out: &mut String, facts: &Facts) -> std::fmt::Result {
-    let server = facts.server;
-    if server == NOWHERE {
+    let server = address(facts.server);
+    if facts.server.is_none() {
         writeln!(
             out,
             "SERVER stands for a firstbad server that has no public address."
@@ -434,55 +385,15 @@ fn releases(out: &mut String, difference: &Difference) -> std::fmt::Result {
     writeln!(out, "To go on: {}", difference.needs)
 }
 
-fn reproduce(out: &mut String, shown: &Shown, server: &str) -> std::fmt::Result {
-    let Shown { attempt, seen: run } = shown;
-    if run.run.accel == "tcg-exact" {
-        writeln!(out, "To reproduce, byte for byte:")?;
-        writeln!(out, "  firstbad replay --server {server} {}", attempt.id)?;
-        writeln!(out, "or, with QEMU alone:")?;
-    } else {
-        writeln!(out, "To reproduce:")?;
-    }
-    let id = attempt.id;
-    writeln!(
-        out,
-        "  curl -sSf {server}/api/v1/attempts/{id}/reproduce.tar | tar x && firstbad-attempt-{id}/run.sh"
-    )?;
-    writeln!(out, "which is:")?;
-    let address = |sha256: &str| format!("{server}/api/v1/artefacts/{sha256}");
-    writeln!(out, "  IMAGE is {}", address(&run.run.image_sha256))?;
-    let part = |name: &str| attempt.artefacts.iter().find(|a| a.name == name);
-    if let (Some(base), Some(own)) = (part(INITRAMFS_BASE), part(INITRAMFS_RUN)) {
-        writeln!(
-            out,
-            "  INITRAMFS is {} and after it {}",
-            address(&base.sha256),
-            address(&own.sha256)
-        )?;
-    }
-    let words: Vec<String> = run.run.argv.iter().map(|a| quote(a)).collect();
-    writeln!(out, "  {}", words.join(" "))?;
-    writeln!(out, "  with {}", run.run.qemu_version)
+/// The address of a server, or what stands for it.
+fn address(server: Option<&str>) -> &str {
+    server.unwrap_or(NOWHERE)
 }
 
-fn crash(out: &mut String, shown: &Shown) -> std::fmt::Result {
-    match shown.seen.crashes.first() {
-        Some(crash) => writeln!(out, "{}\n{}", crash.title, crash.excerpt.trim_end()),
-        None => Ok(()),
-    }
-}
-
+/// Without what ends a line or turns the direction of reading.
 fn one_line(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if c.is_control() || turns(c) { ' ' } else { c })
         .collect()
-}
-
-fn quote(arg: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+".contains(c);
-    if !arg.is_empty() && arg.chars().all(plain) {
-        arg.to_owned()
-    } else {
-        format!("'{}'", arg.replace('\'', "'\\''"))
-    }
 }
