@@ -84,6 +84,17 @@ async fn who_asks_the_same_joins_the_job_that_looks_for_it() {
     assert_eq!(who, ["user:mia"]);
     let (_, page) = Browser::new(&server).get(&format!("/jobs/{first}")).await;
     assert!(page.contains("also asked by user:mia"), "{page}");
+    let form = |bad: &str| {
+        format!(
+            "/jobs/new?tree=line&good={}&bad={bad}&suite=btrfs/direct-io",
+            revs[0]
+        )
+    };
+    let told = format!("joins <a href=\"/jobs/{first}\">");
+    let (_, page) = Browser::new(&server).get(&form("HEAD")).await;
+    assert!(page.contains(&told), "{page}");
+    let (_, page) = Browser::new(&server).get(&form(&revs[6])).await;
+    assert!(!page.contains("joins <a"), "{page}");
 
     // Other questions, and who wants a job of its own, do not join.
     for more in [

@@ -38,7 +38,7 @@ pub(crate) struct Checked {
     patchwork: Option<PatchworkPatch>,
     digest: String,
     /// Tells questions apart, however they are asked.
-    question: String,
+    pub(crate) question: String,
 }
 
 pub async fn preview(

@@ -10,19 +10,24 @@ use time::OffsetDateTime;
 use super::rfc3339;
 
 /// The commit that was taken back in the kernel of an attempt, when it is a run of that: positions
-/// from `reverts` on are.
+/// from `reverts` on are. Jobs with one kernel share attempts; without a `job` they must all say so.
 pub async fn without(
     conn: &mut PgConnection,
     attempt: i64,
+    job: Option<i64>,
     reverts: i32,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
         "SELECT r.rev FROM probe p JOIN job_revision r
              ON r.job_id = p.job_id AND r.position = p.position - $2
-          WHERE p.attempt_id = $1 AND p.position >= $2 LIMIT 1",
+          WHERE p.attempt_id = $1 AND p.position >= $2 AND p.job_id = coalesce($3, p.job_id)
+            AND ($3 IS NOT NULL OR NOT EXISTS
+                (SELECT 1 FROM probe q WHERE q.attempt_id = $1 AND q.position < $2))
+          ORDER BY p.job_id LIMIT 1",
     )
     .bind(attempt)
     .bind(reverts)
+    .bind(job)
     .fetch_optional(conn)
     .await
 }

@@ -207,16 +207,16 @@ pub(super) async fn show(
     let attempt = load(&app, &text).await?;
     let subject = crate::view::subject(&app, &attempt.tree, &attempt.rev).await;
     let told = AttemptPage {
-        without: without(&app, attempt.id).await?,
+        without: without(&app, attempt.id, from.job).await?,
         ..AttemptPage::new(&attempt, subject, from.job)
     };
     let server = app.gate.url.clone();
     page(&told.at(server.unwrap_or_else(|| asked_at(&headers))))
 }
 
-async fn without(app: &App, attempt: i64) -> Result<Option<String>, AppError> {
+async fn without(app: &App, attempt: i64, job: Option<i64>) -> Result<Option<String>, AppError> {
     let mut conn = app.pool.acquire().await?;
-    Ok(db::attempt::without(&mut conn, attempt, REVERTS).await?)
+    Ok(db::attempt::without(&mut conn, attempt, job, REVERTS).await?)
 }
 
 /// The address that a request was sent to, as far as it says so: without a proxy there is no other.

@@ -20,7 +20,9 @@ use super::command::command;
 use super::error::{Page, page};
 use super::format::{self, shell};
 use crate::access::{self, Principal, Role};
+use crate::api::jobs::Checked;
 use crate::api::{histories, jobs};
+use crate::db;
 use crate::error::AppError;
 use crate::forecast::Forecast;
 use crate::known;
@@ -28,6 +30,9 @@ use crate::state::App;
 
 /// Longest query of a link to a form.
 const LINK_BYTES: usize = 6 << 10;
+
+/// The suite of a form in which nothing is written yet.
+const FIRST_SUITE: &str = "btrfs/smoke";
 
 /// Fields that few questions need.
 const RARE: &str = "base config fragment mode vcpus runs confidence seed skip paths first_parent every_flip \
@@ -50,6 +55,8 @@ pub struct NewPage {
     wrong: Option<Wrong>,
     forecast: Option<Forecast>,
     answered: Option<Answered>,
+    /// The job that looks for this already.
+    looking: Option<i64>,
     command: String,
     curl: String,
 }
@@ -63,11 +70,13 @@ impl NewPage {
             wrong: None,
             forecast: None,
             answered: None,
+            looking: None,
             command: String::new(),
             curl: String::new(),
             asked,
         };
         if out.asked.is_empty() {
+            out.asked.suite = FIRST_SUITE.to_owned();
             return Ok(out);
         }
         let request = match out.asked.request() {
@@ -81,8 +90,9 @@ impl NewPage {
         out.curl = curl(&request);
         match jobs::check(app, request).await {
             Ok(checked) => {
-                let sight = access::current().principal.sight();
-                out.answered = known::answered(app, &sight, &checked).await?;
+                let who = access::current().principal;
+                out.answered = known::answered(app, &who.sight(), &checked).await?;
+                out.looking = looking(app, &who, &checked).await?;
                 out.forecast = Some(Forecast::of(app, &checked).await?);
             }
             Err(AppError::Problem(problem)) => out.wrong = Some(Wrong::from_problem(*problem)),
@@ -129,6 +139,17 @@ impl NewPage {
     fn is(&self, value: &str, choice: &str) -> bool {
         value == choice
     }
+}
+
+/// The running job that a submission would join.
+async fn looking(app: &App, who: &Principal, checked: &Checked) -> Result<Option<i64>, AppError> {
+    if checked.request.fresh {
+        return Ok(None);
+    }
+    let mut conn = app.pool.acquire().await?;
+    let (question, private) = (&checked.question, checked.request.private);
+    let found = db::question::looking(&mut conn, question, private, &who.owner()).await?;
+    Ok(found.map(|(job, _)| job))
 }
 
 fn suites(app: &App) -> Vec<Choice> {
