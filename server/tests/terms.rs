@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::browser::{Browser, PASSWORD, account};
 use common::{Seen, TestServer, request};
 use firstbad_api::job::{Created, Job, Outcome};
+use firstbad_api::lease::Work;
 use firstbad_api::limits;
 use firstbad_api::list::JobList;
 use firstbad_server::access::Principal;
@@ -242,6 +243,30 @@ async fn urgent_work_is_taken_first_and_only_operators_have_some() {
         refused.json::<Value>().await.unwrap()["pointer"],
         "/priority"
     );
+}
+
+#[tokio::test]
+async fn who_asks_for_one_thing_does_not_wait_for_anothers_many() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", 12).await;
+    let mut worker = server.register().await;
+    let other = token(&server, "mia", "submitter").await;
+    let of = |good: usize| request("line", &revs[good], &revs[good + 1]);
+    for good in [0, 2, 4, 6] {
+        server.submit(&of(good)).await;
+    }
+    let (_, hers) = created(post_as(&server, &other, None, &of(8)).await).await;
+    tasks::advance_jobs::tick(&server.app).await.unwrap();
+    let mut jobs = vec![];
+    while let Some(lease) = worker.lease().await {
+        let Work::Build(build) = &lease.work else {
+            panic!("{:?}", lease.work);
+        };
+        let at = revs.iter().position(|rev| *rev == build.rev).unwrap();
+        jobs.push(at / 2);
+    }
+    // Hers is the fifth (4); it and the four of the other owner take turns, and so do the four.
+    assert_eq!(jobs, [0, 4, 1, 4, 2, 3, 0, 1, 2, 3], "{}", hers.id);
 }
 
 #[tokio::test]

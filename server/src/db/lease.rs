@@ -27,7 +27,9 @@ pub struct Claim {
     pub work: Json<Work>,
 }
 
-/// Takes the most urgent ready attempt this worker can do, tests before builds and older ones first.
+/// Takes the most urgent ready attempt this worker can do. Of equally urgent ones the owner whose turn
+/// is longest ago comes first, then the job, then tests before builds, then the older: whoever asks for
+/// one thing does not wait for another's thousand.
 pub async fn claim(
     conn: &mut PgConnection,
     worker: Uuid,
@@ -35,12 +37,17 @@ pub async fn claim(
     caps: &Capabilities,
     ttl_ms: u64,
 ) -> sqlx::Result<Option<Claim>> {
-    sqlx::query_as(
+    let claim: Option<Claim> = sqlx::query_as(
         "UPDATE attempt SET state = 'leased', epoch = epoch + 1, worker = $1, stage = NULL,
                 leased_at = now(), started_at = coalesce(started_at, now()),
                 lease_until = now() + make_interval(secs => $6)
           WHERE id = (
-                SELECT id FROM attempt
+                SELECT a.id FROM attempt a
+                  LEFT JOIN LATERAL (
+                       SELECT t.at, (SELECT max(o.at) FROM turn o WHERE o.owner = j.owner) AS of_owner
+                         FROM probe p JOIN job j ON j.id = p.job_id LEFT JOIN turn t ON t.job_id = j.id
+                        WHERE p.attempt_id = a.id AND j.state IN ('queued', 'running')
+                        ORDER BY of_owner NULLS FIRST, t.at NULLS FIRST LIMIT 1) last ON true
                  WHERE state = 'ready' AND kind::text = ANY($2)
                    AND (needs_toolchain IS NULL OR needs_toolchain = $3)
                    AND (needs_toolset IS NULL OR needs_toolset = $4)
@@ -50,8 +57,8 @@ pub async fn claim(
                          WHERE w.id <> $1 AND w.seen_at > now() - make_interval(secs => $6) AND w.drained_at IS NULL
                            AND w.caps -> 'kinds' ? kind::text AND w.caps ->> 'toolset' = needs_toolset
                            AND w.caps ->> 'qemu_version' = needs_qemu))
-                 ORDER BY priority DESC, kind DESC, id
-                 LIMIT 1 FOR UPDATE SKIP LOCKED)
+                 ORDER BY priority DESC, last.of_owner NULLS FIRST, last.at NULLS FIRST, kind DESC, id
+                 LIMIT 1 FOR UPDATE OF a SKIP LOCKED)
       RETURNING id, epoch, work",
     )
     .bind(worker)
@@ -60,8 +67,26 @@ pub async fn claim(
     .bind(&caps.toolset)
     .bind(&caps.qemu_version)
     .bind(ttl_ms as f64 / 1000.0)
-    .fetch_optional(conn)
-    .await
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(claim) = &claim {
+        note_turn(conn, claim.id).await?;
+    }
+    Ok(claim)
+}
+
+/// Notes that jobs had a turn: those that go on and wait for this attempt.
+async fn note_turn(conn: &mut PgConnection, attempt: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO turn (job_id, owner, at)
+         SELECT DISTINCT j.id, j.owner, now() FROM probe p JOIN job j ON j.id = p.job_id
+          WHERE p.attempt_id = $1 AND j.state IN ('queued', 'running') ORDER BY j.id
+         ON CONFLICT (job_id) DO UPDATE SET at = EXCLUDED.at",
+    )
+    .bind(attempt)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Extends a lease and records the stage. Never past the attempt's own deadline.
