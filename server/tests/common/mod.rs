@@ -174,7 +174,6 @@ impl TestServer {
         answer.json().await.unwrap()
     }
 
-    /// A repository of `n` commits on a line, each adding a line to `f` and, from `bad` on, to `bug`.
     /// A line of commits that all change one file.
     pub async fn tree(&self, name: &str, n: usize) -> Vec<String> {
         self.tree_of(name, n, |_| "f".to_owned()).await
