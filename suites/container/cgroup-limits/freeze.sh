@@ -13,12 +13,14 @@ grep -q 'frozen 0' "$TOP/cold/cgroup.events" || fail "thawed, but not said so"
 # Frozen again, moved in while frozen, and killed while frozen.
 echo 1 >"$TOP/cold/cgroup.freeze"
 until_true grep -q 'frozen 1' "$TOP/cold/cgroup.events"
-sh -c 'sleep 0.01; echo moved >/tmp/moved; sleep 1000' &
+# It may go on once it has been moved, so that a slow move is no failure.
+sh -c 'until [ -e /tmp/go ]; do usleep 1000; done; echo moved >/tmp/moved; sleep 1000' &
 moved=$!
 echo "$moved" >"$TOP/cold/cgroup.procs"
+touch /tmp/go
 usleep 200000
 [ ! -e /tmp/moved ] || fail "a process moved into a frozen group went on"
 echo 1 >"$TOP/cold/cgroup.kill"
 wait || true
 [ -z "$(cat "$TOP/cold/cgroup.procs")" ] || fail "killed while frozen, still there"
-rm -f /tmp/count /tmp/moved
+rm -f /tmp/count /tmp/go /tmp/moved
