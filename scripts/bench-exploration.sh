@@ -26,7 +26,7 @@ if [ -z "${KERNEL:-}" ]; then
     KERNEL=$STATE/test-kernel/bzImage
 fi
 export FIRSTBAD_GUEST_DIR=${FIRSTBAD_GUEST_DIR:-$GUEST_DIR}
-SAME=$(cat "$KERNEL" $BUSY_KERNEL "$FIRSTBAD" "$FIRSTBAD_GUEST_DIR"/{firstbad-guest,fbtool} | sha256sum)
+SAME=$({ qemu-system-x86_64 --version && cat "$KERNEL" $BUSY_KERNEL "$FIRSTBAD" "$FIRSTBAD_GUEST_DIR"/{firstbad-guest,fbtool}; } | sha256sum)
 OUT=$STATE/exploration/${SAME:0:16}
 UNTIL=$(($(date +%s) + 60 * ${MINUTES:-1000000}))
 export FIRSTBAD KERNEL BUSY_KERNEL OUT UNTIL

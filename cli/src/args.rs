@@ -446,8 +446,10 @@ pub struct RunSuiteArgs {
     /// The kernel: a bzImage with the suite's configuration built in.
     #[arg(long, value_name = "BZIMAGE")]
     pub kernel: PathBuf,
-    /// Its selftests: the `kselftest.cpio` of a build. Without it, cases that need them are skipped.
-    #[arg(long, value_name = "CPIO")]
+    /// For container/kselftest: the kernel's source, whose selftests are built in the sandbox first, or
+    /// the `kselftest.cpio` of a build (one of a source is kept in --dir). Without it, its cases are
+    /// skipped.
+    #[arg(long, value_name = "DIR|CPIO")]
     pub kselftest: Option<PathBuf>,
     /// For btrfs/fstests: a checkout, which is built in the sandbox first, or the `fstests.cpio` of a
     /// build (one of a checkout is kept in --dir).

@@ -14,10 +14,11 @@ use firstbad_api::observation::{
 };
 use firstbad_api::suite::SuiteBundle;
 use firstbad_server::suites::Suites;
-use firstbad_worker::fstests;
+use firstbad_worker::error::InfraError;
 use firstbad_worker::kbuild::Step;
 use firstbad_worker::sandbox::Sandbox;
 use firstbad_worker::vm::{self, Accel, Vm, VmConfig};
+use firstbad_worker::{fstests, kselftest};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,7 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
     let (suite, name) = suite(args)?;
     check_cases(args, &suite, &name)?;
     let place = Place::new(args.dir.as_deref())?;
-    let archives = archives(args, &place.dir).await?;
+    let archives = archives(args, &suite, &place.dir).await?;
     let work = work(args, suite, &archives)?;
     let archives: Vec<PathBuf> = archives.into_iter().map(|(_, path)| path).collect();
     let machine = machine(args.guest_dir.as_deref(), &place.dir, args.mode).await?;
@@ -120,29 +121,37 @@ fn work(
 }
 
 /// What the guest gets besides the suite: names as artefacts, files.
-async fn archives(args: &RunSuiteArgs, dir: &Path) -> Result<Vec<(&'static str, PathBuf)>, Fail> {
-    let mut archives: Vec<_> = args
-        .kselftest
-        .iter()
-        .map(|p| (KSELFTEST, p.clone()))
-        .collect();
-    let Some(path) = &args.fstests else {
-        return Ok(archives);
-    };
-    if !path.is_dir() {
-        archives.push((FSTESTS, path.clone()));
-        return Ok(archives);
-    }
-    let ours = |e: firstbad_worker::error::InfraError| Fail::Infrastructure(e.to_string());
-    let sandbox = Sandbox::new().map_err(ours)?;
-    let checkout = std::fs::canonicalize(path)
-        .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", path.display())))?;
-    match fstests::of_checkout(&sandbox, &checkout, dir)
-        .await
-        .map_err(ours)?
-    {
-        Step::Done(archive) => archives.push((FSTESTS, dir.join(archive.name))),
-        Step::Failed(line) => return Err(Fail::Data(text::line(&line))),
+async fn archives(
+    args: &RunSuiteArgs,
+    suite: &SuiteBundle,
+    dir: &Path,
+) -> Result<Vec<(&'static str, PathBuf)>, Fail> {
+    let ours = |e: InfraError| Fail::Infrastructure(e.to_string());
+    let mut archives = Vec::new();
+    for (name, given) in [(KSELFTEST, &args.kselftest), (FSTESTS, &args.fstests)] {
+        let Some(given) = given else { continue };
+        if !given.is_dir() {
+            archives.push((name, given.clone()));
+            continue;
+        }
+        let sandbox = Sandbox::new().map_err(ours)?;
+        let source = std::fs::canonicalize(given)
+            .map_err(|e| Fail::NoInput(format!("cannot read {}: {e}", given.display())))?;
+        let built = match name {
+            KSELFTEST if !source.join(kselftest::TESTS).is_dir() => {
+                return Err(Fail::NoInput(format!(
+                    "--kselftest: {} is no kernel source: it has no {}",
+                    given.display(),
+                    kselftest::TESTS
+                )));
+            }
+            KSELFTEST => kselftest::of_source(&sandbox, &source, &suite.spec.kselftest, dir).await,
+            _ => fstests::of_checkout(&sandbox, &source, dir).await,
+        };
+        match built.map_err(ours)? {
+            Step::Done(archive) => archives.push((name, dir.join(archive.name))),
+            Step::Failed(line) => return Err(Fail::Data(text::line(&line))),
+        }
     }
     Ok(archives)
 }

@@ -7,16 +7,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use firstbad_api::artefact::FSTESTS;
 use firstbad_api::fstests::Pinned;
-use firstbad_api::limits::{BUILD_DEADLINE_S, FSTESTS_BYTES};
+use firstbad_api::limits::FSTESTS_BYTES;
 use firstbad_api::observation::GuestArchive;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use crate::apart::Apart;
 use crate::buildlines::BuildLines;
 use crate::buildlog::BuildLog;
 use crate::client::Client;
@@ -138,15 +137,12 @@ pub async fn of_checkout(
     checkout: &Path,
     dir: &Path,
 ) -> Result<Step<GuestArchive>, InfraError> {
-    let until = Until {
-        deadline: Instant::now() + Duration::from_secs(BUILD_DEADLINE_S),
-        cancel: CancellationToken::new(),
-    };
-    let (dirs, _lock) = Dirs::open(&dir.join("build"))?;
-    let kbuild = Kbuild::new(sandbox, &dirs, &until).await?;
-    let mut log = BuildLog::create(&dir.join("fstests.log")).context("log")?;
-    let built = build(&kbuild, "fstests", checkout, dir, &mut log, &until).await?;
-    log.close().context("log")?;
+    let mut apart = Apart::new(sandbox, dir, "fstests.log").await?;
+    let Apart {
+        kbuild, log, until, ..
+    } = &mut apart;
+    let built = build(kbuild, "fstests", checkout, dir, log, until).await?;
+    apart.close()?;
     Ok(built)
 }
 

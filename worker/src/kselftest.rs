@@ -5,21 +5,25 @@
 //! tests' to tell (skip) and never the kernel's failure. Must not know which
 //! tests there are or how they are run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use firstbad_api::artefact::KSELFTEST;
 use firstbad_api::lease::BuildWork;
 use firstbad_api::limits::KSELFTEST_BYTES;
 use firstbad_api::observation::GuestArchive;
 
+use crate::apart::Apart;
 use crate::buildlines::BuildLines;
 use crate::buildlog::BuildLog;
-use crate::dirs::sandbox_dir;
+use crate::dirs::{remove_dir, sandbox_dir};
 use crate::error::{Context, InfraError};
 use crate::installed::{Installed, is_plain, signature};
 use crate::kbuild::{Built, Kbuild, Step};
 use crate::process::Until;
+use crate::sandbox::Sandbox;
 
+/// Where a kernel's source has them.
+pub const TESTS: &str = "tools/testing/selftests";
 /// Builds them; see the file.
 const SCRIPT: &str = include_str!("kselftest.sh");
 /// What it leaves in the object directory.
@@ -51,20 +55,65 @@ pub async fn build(
     log: &mut BuildLog,
     until: &Until,
 ) -> Result<GuestArchive, InfraError> {
-    let targets = work.kselftest.join(" ");
-    let mut args: Vec<String> = ["-c", SCRIPT, "kselftest", &targets]
-        .map(str::to_owned)
-        .into();
-    args.extend(kbuild.make_args());
-    let spec = kbuild.spec(&work.tree, source, objects, scratch);
-    let command = kbuild.sandbox().command(&spec, "sh", &args);
-    let mut lines = BuildLines::default();
-    let what = "building selftests";
-    let done = kbuild.run(command, what, &mut lines, log, until).await?;
+    let tests = (work.tree.as_str(), work.kselftest.as_slice());
+    let done = make(kbuild, tests, (source, objects), scratch, log, until).await?;
     if let Step::Failed(line) = done {
         log.note(&format!("no selftests: {line}")).context("log")?;
     }
     INSTALLED.archive(objects, scratch)
+}
+
+/// Builds `targets` of a kernel's source with the compilers of this machine and without a worker's
+/// caches; the archive is then in `dir` under its name.
+pub async fn of_source(
+    sandbox: &Sandbox,
+    source: &Path,
+    targets: &[String],
+    dir: &Path,
+) -> Result<Step<GuestArchive>, InfraError> {
+    let mut apart = Apart::new(sandbox, dir, "kselftest.log").await?;
+    let Apart {
+        kbuild, log, until, ..
+    } = &mut apart;
+    let objects = objects(kbuild, "kselftest", dir)?;
+    let tests = ("kselftest", targets);
+    let done = make(kbuild, tests, (source, &objects), dir, log, until).await?;
+    apart.close()?;
+    if let Step::Failed(line) = done {
+        return Ok(Step::Failed(format!("no selftests: {line}")));
+    }
+    let archive = INSTALLED.archive(&objects, dir)?;
+    remove_dir(&objects)?;
+    Ok(Step::Done(archive))
+}
+
+/// Builds the targets of `tests`; its tree names the caches.
+async fn make(
+    kbuild: &Kbuild,
+    (tree, targets): (&str, &[String]),
+    (source, objects): (&Path, &Path),
+    scratch: &Path,
+    log: &mut BuildLog,
+    until: &Until,
+) -> Result<Step<()>, InfraError> {
+    let mut args: Vec<String> = ["-c", SCRIPT, "kselftest", &targets.join(" ")]
+        .map(str::to_owned)
+        .into();
+    args.extend(kbuild.make_args());
+    let spec = kbuild.spec(tree, source, objects, scratch);
+    let command = kbuild.sandbox().command(&spec, "sh", &args);
+    let mut lines = BuildLines::default();
+    let what = "building selftests";
+    kbuild.run(command, what, &mut lines, log, until).await
+}
+
+/// A directory in `scratch` for selftests that are built apart from a kernel.
+fn objects(kbuild: &Kbuild, tree: &str, scratch: &Path) -> Result<PathBuf, InfraError> {
+    let objects = scratch.join("selftests");
+    for dir in kbuild.work_dirs(tree, &objects, scratch) {
+        sandbox_dir(kbuild.sandbox(), &dir)?;
+    }
+    Ok(objects)
 }
 
 /// Builds those of another revision than the kernel's, apart from its objects, and makes them part of
@@ -79,10 +128,7 @@ pub async fn add_pinned(
     until: &Until,
 ) -> Result<(), InfraError> {
     check(&work.kselftest)?;
-    let objects = scratch.join("selftests");
-    for dir in kbuild.work_dirs(&work.tree, &objects, scratch) {
-        sandbox_dir(kbuild.sandbox(), &dir)?;
-    }
+    let objects = objects(kbuild, &work.tree, scratch)?;
     let archive = build(kbuild, work, (source, &objects), scratch, log, until).await?;
     built.signature = signature(&built.signature, &archive);
     built.archives.push(archive);

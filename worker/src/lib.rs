@@ -5,6 +5,7 @@
 //! verdict: it reports observations and judges nothing.
 
 mod agent;
+mod apart;
 mod attempt;
 pub mod buildlines;
 pub mod buildlog;

@@ -15,6 +15,7 @@ use firstbad_worker::buildlog::BuildLog;
 use firstbad_worker::dirs::{DirLock, Dirs};
 use firstbad_worker::error::InfraError;
 use firstbad_worker::kbuild::{Built, Kbuild, Step};
+use firstbad_worker::kselftest;
 use firstbad_worker::process::Until;
 use firstbad_worker::sandbox::{Sandbox, Spec};
 use firstbad_worker::selftest;
@@ -491,4 +492,26 @@ async fn selftests_are_what_is_tested_too_and_never_fail_a_build() {
     fs::remove_dir_all(bench.home.path().join("tree/tools")).unwrap();
     let (_, _, bytes) = build(vec![]).await;
     assert!(!holds(&bytes, "good"));
+}
+
+#[tokio::test]
+async fn selftests_of_a_source_are_built_without_a_worker() {
+    let (home, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tree = write_tree(home.path(), &SELFTESTS);
+    let targets = ["a".to_owned()];
+    let sandbox = Sandbox::new().unwrap();
+    let built = kselftest::of_source(&sandbox, &tree, &targets, dir.path()).await;
+    let Ok(Step::Done(archive)) = built else {
+        panic!("{built:?}");
+    };
+    let bytes = fs::read(dir.path().join(archive.name)).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("kselftest/a/good"));
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(tree.join("Makefile"), "nothing:\n").unwrap();
+    let built = kselftest::of_source(&sandbox, &tree, &targets, dir.path()).await;
+    let Ok(Step::Failed(line)) = built else {
+        panic!("{built:?}");
+    };
+    assert!(line.starts_with("no selftests: make: "), "{line}");
 }
