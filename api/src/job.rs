@@ -6,7 +6,7 @@ use crate::amend::{Mend, Retraction};
 use crate::custom::CustomTest;
 use crate::fstests::Fstests;
 use crate::known::Answered;
-use crate::lease::{ConfigBase, RunMode};
+use crate::lease::{ConfigBase, RunMode, is_zero};
 use crate::patch::PatchworkPatch;
 use crate::terms::{Budget, Callback, Priority};
 
@@ -40,6 +40,10 @@ pub struct NewJob {
     pub mode: RunMode,
     #[serde(default = "default_vcpus")]
     pub vcpus: u32,
+    /// Exact mode: an instruction takes 2^shift ns of guest time, 0 to 10. Timers come more often then,
+    /// so the seeds reach more schedules.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shift: u8,
     /// Runs per candidate; 0 = decided from the rate seen at the bad end.
     #[serde(default)]
     pub runs: u32,
@@ -130,6 +134,7 @@ impl NewJob {
             config: JobConfig::default(),
             mode: default_mode(),
             vcpus: default_vcpus(),
+            shift: 0,
             runs: 0,
             confidence: default_confidence(),
             max_runs: default_max_runs(),

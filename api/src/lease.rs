@@ -145,7 +145,7 @@ pub struct VmShape {
     pub calm: bool,
 }
 
-fn is_zero(n: &u8) -> bool {
+pub(crate) fn is_zero(n: &u8) -> bool {
     *n == 0
 }
 

@@ -105,6 +105,8 @@ pub const LOG_TAIL_BYTES: u64 = 1 << 20;
 pub const LOG_BYTES: u64 = LOG_HEAD_BYTES + 4096 + LOG_TAIL_BYTES;
 /// One artefact, bytes.
 pub const ARTEFACT_BYTES: u64 = 512 << 20;
+/// Exact mode: an instruction takes 2 to the power of at most this ns of guest time.
+pub const SHIFT_MAX: u8 = 10;
 /// Selftests of one build, bytes in all: the guest holds them in memory.
 pub const KSELFTEST_BYTES: u64 = 128 << 20;
 /// Tests of fstests that one job runs.

@@ -353,6 +353,10 @@ pub struct SubmitArgs {
     pub seed: u64,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub vcpus: u32,
+    /// Exact mode: an instruction takes 2^N ns of guest time. 3 or more reaches more schedules, for a
+    /// race that seldom fails.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub shift: u8,
     /// `exact`: virtual time, replayable; `real`: wall clock, KVM where it works.
     #[arg(long, value_enum, default_value_t = Mode::Exact)]
     pub mode: Mode,
@@ -466,7 +470,7 @@ pub struct RunSuiteArgs {
     #[arg(long, value_enum, default_value_t = Mode::Exact)]
     pub mode: Mode,
     /// Exact mode: an instruction takes 2^N ns of guest time.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=i64::from(firstbad_api::limits::SHIFT_MAX)))]
     pub shift: u8,
     /// Without the thread of PID 1 that spreads schedules.
     #[arg(long)]

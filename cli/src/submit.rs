@@ -113,6 +113,7 @@ fn request(args: &SubmitArgs) -> Result<NewJob, Fail> {
             Mode::Real => RunMode::Real,
         },
         vcpus: args.vcpus,
+        shift: args.shift,
         runs: args.runs,
         confidence: args.confidence,
         max_runs: args.max_runs,

@@ -146,6 +146,37 @@ async fn a_run_that_differs_is_an_alarm_and_no_evidence() {
 }
 
 #[tokio::test]
+async fn the_clock_of_every_run_is_as_the_job_asked() {
+    let server = TestServer::start().await;
+    let revs = server.tree("line", COMMITS).await;
+    let seen = |rev: &str, _| match at(&revs, rev) < CULPRIT {
+        true => Seen::Clean,
+        false => Seen::Fails,
+    };
+    let mut worker = server.register().await;
+    for shift in [0, 3] {
+        let mut body = request("line", &revs[0], &revs[COMMITS - 1]);
+        body["shift"] = json!(shift);
+        let id = server.submit(&body).await;
+        let job = worker.work(id, seen).await;
+        assert_eq!(named(&job), revs[CULPRIT]);
+        let clock = format!("shift={shift},sleep=off");
+        let (runs, with): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE a.observation->'run'->'argv' ? $2)
+               FROM attempt a JOIN probe p ON p.attempt_id = a.id
+              WHERE p.job_id = $1 AND a.kind = 'test'",
+        )
+        .bind(id)
+        .bind(&clock)
+        .fetch_one(&server.app.pool)
+        .await
+        .unwrap();
+        // Another clock is another run: nothing is taken from the first job.
+        assert!(runs > 0 && with == runs, "{clock}: {with} of {runs}");
+    }
+}
+
+#[tokio::test]
 async fn runs_of_real_mode_are_not_made_again() {
     let server = TestServer::start().await;
     let revs = server.tree("line", COMMITS).await;

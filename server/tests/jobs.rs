@@ -423,6 +423,10 @@ async fn bad_input_names_the_field_and_changes_nothing() {
     ]);
     let mut case = good.clone();
     case["cases"] = json!(["no-such-case"]);
+    let mut far = good.clone();
+    far["shift"] = json!(11);
+    let mut wall = good.clone();
+    (wall["shift"], wall["mode"]) = (json!(3), json!("real"));
     for (body, kind, pointer) in [
         (with("/tree", json!("nowhere")), "unknown-tree", "/tree"),
         (with("/bad", json!("no-such-ref")), "unknown-ref", "/bad"),
@@ -436,6 +440,8 @@ async fn bad_input_names_the_field_and_changes_nothing() {
         (with("/suite", json!("no/such")), "unknown-suite", "/suite"),
         (with("/good", json!([])), "no-good", "/good"),
         (case, "unknown-case", "/cases/0"),
+        (far, "bad-shift", "/shift"),
+        (wall, "bad-shift", "/shift"),
         (lost, "unknown-symbol", "/config/fragment"),
         (patch, "patch-does-not-apply", "/fixups"),
         (many, "bad-patch", "/fixups"),

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use firstbad_api::job::{Cancel, Created, Find, NewJob, Outcome, Range, Signal};
-use firstbad_api::lease::ConfigRequest;
+use firstbad_api::lease::{ConfigRequest, RunMode};
+use firstbad_api::limits::SHIFT_MAX;
 use firstbad_api::patch::PatchworkPatch;
 use firstbad_api::suite::SuiteBundle;
 use firstbad_api::terms::{Callback, Priority};
@@ -388,6 +389,17 @@ pub(super) fn check_numbers(new: &NewJob) -> Result<(), AppError> {
     }
     if !(1..=8).contains(&new.vcpus) {
         return Err(AppError::bad("bad-vcpus", "/vcpus", "vcpus: use 1 to 8"));
+    }
+    if new.shift > SHIFT_MAX {
+        let why = format!("shift: use 0 to {SHIFT_MAX}");
+        return Err(AppError::bad("bad-shift", "/shift", why));
+    }
+    if new.shift > 0 && new.mode == RunMode::Real {
+        return Err(AppError::bad(
+            "bad-shift",
+            "/shift",
+            "shift: only exact runs have it; leave it out, or use the mode exact",
+        ));
     }
     if !(0.9..=0.9999).contains(&new.confidence) {
         return Err(AppError::bad(

@@ -212,7 +212,7 @@ impl Queue<'_> {
             mode: request.mode,
             vcpus: request.vcpus,
             memory_mib: job.suite.spec.memory_mib,
-            shift: 0,
+            shift: request.shift,
             calm: false,
         };
         let same = identity::Run {

@@ -44,6 +44,9 @@ pub(super) fn command(request: &NewJob) -> String {
     if request.vcpus != 1 {
         flag("vcpus", &request.vcpus.to_string());
     }
+    if request.shift > 0 {
+        flag("shift", &request.shift.to_string());
+    }
     if request.mode == RunMode::Real {
         flag("mode", "real");
     }

@@ -261,6 +261,14 @@ impl<'a> JobPage<'a> {
                 "These commits cannot be told apart because some of them do not build or boot. Read \
                  the skips below; go on from here with a patch that makes one of them build."
             }
+            Outcome::NotReproduced { .. }
+                if self.job.request.mode == RunMode::Exact && self.job.request.shift == 0 =>
+            {
+                "Open the runs at the ends below. If the bad end is clean and it is a race, ask again \
+                 with a shift of the clock of 3, which reaches more schedules. Another configuration or \
+                 another case may show it, or another bad end; if the good end is not clean, look for \
+                 an older one."
+            }
             Outcome::NotReproduced { .. } => {
                 "Open the runs at the ends below. Another configuration or another case may show it; if \
                  the bad end is clean, look for one that is not, and if the good end is not, for an \
@@ -350,7 +358,14 @@ fn machine(job: &Job) -> String {
         RunMode::Exact => "exact: a run is a function of kernel, suite and seed",
         RunMode::Real => "real: wall clock, repeated samples",
     };
-    format!("{}, {mode}", format::count(job.request.vcpus, "vCPU"))
+    let shift = match job.request.shift {
+        0 => String::new(),
+        n => format!("; 2^{n} ns for an instruction"),
+    };
+    format!(
+        "{}, {mode}{shift}",
+        format::count(job.request.vcpus, "vCPU")
+    )
 }
 
 fn runs(runs: u32, seed: u64) -> String {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::guest::{GuestCase, GuestPlan, PLAN_PATH};
 use firstbad_api::lease::TestWork;
+use firstbad_api::limits::SHIFT_MAX;
 use firstbad_api::observation::GuestArchive;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -225,7 +226,8 @@ fn plan(work: &TestWork, nonce: &str) -> Result<GuestPlan, InfraError> {
             Ok(GuestCase {
                 name: c.name.clone(),
                 script: suite_path(&c.script)?,
-                timeout_s: c.timeout_s,
+                // As many instructions as with the usual clock.
+                timeout_s: c.timeout_s << work.shape.shift.min(SHIFT_MAX),
                 versions: c.versions(),
                 excluded: c.excluded.clone(),
                 patterns: c.patterns.clone(),

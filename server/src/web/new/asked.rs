@@ -28,6 +28,7 @@ pub struct Asked {
     pub fragment: String,
     pub mode: String,
     pub vcpus: String,
+    pub shift: String,
     pub runs: String,
     pub confidence: String,
     pub seed: String,
@@ -167,6 +168,7 @@ impl Asked {
             }
             .to_owned(),
             vcpus: request.vcpus.to_string(),
+            shift: request.shift.to_string(),
             runs: request.runs.to_string(),
             confidence: crate::view::percent(request.confidence),
             seed: request.seed.to_string(),
@@ -267,6 +269,7 @@ impl Asked {
         }
         for (name, text) in [
             ("vcpus", &self.vcpus),
+            ("shift", &self.shift),
             ("runs", &self.runs),
             ("seed", &self.seed),
         ] {

@@ -35,7 +35,7 @@ const LINK_BYTES: usize = 6 << 10;
 const FIRST_SUITE: &str = "btrfs/smoke";
 
 /// Fields that few questions need.
-const RARE: &str = "base config fragment mode vcpus runs confidence seed skip paths first_parent every_flip \
+const RARE: &str = "base config fragment mode vcpus shift runs confidence seed skip paths first_parent every_flip \
                     two_point fixup title labels priority max_builds max_vm_minutes max_wall_minutes";
 
 /// A suite to choose.
