@@ -7,6 +7,7 @@
 pub mod amend;
 pub mod artefact;
 pub mod attempt;
+pub mod bidi;
 pub mod bisect_log;
 pub mod campaign;
 pub mod custom;

@@ -2,6 +2,8 @@
 //!
 //! Must not know what the text means.
 
+use firstbad_api::bidi;
+
 /// One line without control characters: names, subjects and messages come from
 /// trees and guests, and a terminal obeys escape sequences.
 pub fn line(text: &str) -> String {
@@ -28,8 +30,7 @@ pub fn lines(text: &str) -> String {
 
 /// Controls and the marks that reorder text.
 fn hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || bidi::is_control(c)
 }
 
 /// First twelve digits of a commit id.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::ladder::{archive, fetch, finish, ladder, release};
+use common::ladder::{archive, fetch, finish, finish_by, ladder, release};
 use common::{Seen, TestServer, git};
 use firstbad_api::job::{Job, Outcome};
 use firstbad_api::lease::Work;
@@ -226,7 +226,7 @@ async fn packages_are_unpacked_by_the_worker_and_the_search_goes_on_inside_the_g
             Seen::Clean
         }
     };
-    finish(&server, id, oracle).await;
+    finish_by(&mut worker, id, oracle).await;
     worker.work_all(oracle).await;
     let job = server.job(id).await;
     let [inside] = job.further.as_slice() else {

@@ -19,16 +19,7 @@ fn named(job: &Job) -> &str {
 
 /// The line of a job's mail that says what fails.
 async fn symptom(server: &TestServer, job: &Job) -> String {
-    let url = format!("{}/api/v1/jobs/{}/mail", server.url, job.id);
-    let mail: Mail = server
-        .http
-        .get(url)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let mail: Mail = server.get(&format!("/jobs/{}/mail", job.id)).await;
     let mut lines = mail.body.lines();
     lines
         .find(|l| l.starts_with("What fails"))

@@ -68,12 +68,6 @@ async fn take(
     Answer::CREATED
 }
 
-async fn get<T: serde::de::DeserializeOwned>(server: &TestServer, path: &str) -> T {
-    let asked = server.http.get(format!("{}/api/v1{path}", server.url));
-    let asked = asked.bearer_auth(&server.token).send().await.unwrap();
-    asked.json().await.unwrap()
-}
-
 /// Waits until what is due has been sent.
 async fn sent(server: &TestServer) {
     deliver::tick(&server.app).await.unwrap();
@@ -168,11 +162,13 @@ async fn a_patchwork_is_told_what_becomes_of_a_patchs_job() {
         "{said}"
     );
     // The log of deliveries is that of all webhooks, and holds no token.
-    let log: Vec<Delivery> = get(&server, &format!("/webhooks/{}/deliveries", made.id)).await;
+    let log: Vec<Delivery> = server
+        .get(&format!("/webhooks/{}/deliveries", made.id))
+        .await;
     assert_eq!(log.len(), 4);
     assert!(log.iter().all(|d| d.state == "delivered"), "{log:?}");
     assert!(log.iter().any(|d| d.tries == 2));
-    let pages: Value = get(&server, "/webhooks").await;
+    let pages: Value = server.get("/webhooks").await;
     assert!(!pages.to_string().contains(TOKEN));
     let back = server
         .post(
@@ -330,6 +326,6 @@ async fn jobs_are_found_by_the_mails_of_a_series() {
     private["private"] = json!(true);
     server.submit(&private).await;
     assert_eq!(verdicts(by_mail(3)).await.len(), 1);
-    let own: Vec<PatchVerdict> = get(&server, &format!("/patches?{}", by_mail(3))).await;
+    let own: Vec<PatchVerdict> = server.get(&format!("/patches?{}", by_mail(3))).await;
     assert_eq!(own.len(), 2);
 }

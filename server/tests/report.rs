@@ -372,16 +372,8 @@ async fn the_mail_is_what_the_kernels_documents_ask_for() {
 async fn a_repair_is_no_regression_and_a_result_taken_back_is_told_to_nobody() {
     let server = TestServer::start().await;
     let (job, _) = ended(&server, json!({ "private": true })).await;
-    let url = format!("{}/api/v1/jobs/{job}/mail", server.url);
-    let mail = async || -> Mail {
-        let asked = server
-            .http
-            .get(&url)
-            .bearer_auth(&server.token)
-            .send()
-            .await;
-        asked.unwrap().json().await.unwrap()
-    };
+    let path = format!("/jobs/{job}/mail");
+    let mail = async || -> Mail { server.get(&path).await };
     // Nobody else can see it, so there is no page that a fix could close.
     let private = mail().await;
     assert!(private.body.contains("\nFixes: ") && !private.body.contains("Closes:"));

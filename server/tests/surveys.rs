@@ -11,16 +11,7 @@ use firstbad_api::survey::{Cell, Matrix, Row, What};
 use serde_json::{Value, json};
 
 async fn matrix(server: &TestServer, id: i64) -> Matrix {
-    let url = format!("{}/api/v1/surveys/{id}", server.url);
-    server
-        .http
-        .get(url)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap()
+    server.get(&format!("/surveys/{id}")).await
 }
 
 async fn text(server: &TestServer, path: &str) -> String {

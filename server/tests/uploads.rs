@@ -52,16 +52,8 @@ async fn a_file_the_store_has_is_linked_without_being_sent() {
     let put = server.worker_put("/attempts/artefact", &offer, b"");
     assert_eq!(put.await.status(), StatusCode::NO_CONTENT);
 
-    let path = format!("{}/api/v1/attempts/{}", server.url, first.fence.attempt);
-    let attempt: Attempt = server
-        .http
-        .get(path)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let path = format!("/attempts/{}", first.fence.attempt);
+    let attempt: Attempt = server.get(&path).await;
     assert_eq!(attempt.artefacts[0].sha256, sha256);
     assert_eq!(attempt.artefacts[0].bytes, 4);
 }

@@ -22,13 +22,6 @@ fn commit(repo: &Path, file: &str, message: &str) -> String {
     git(repo, &["rev-parse", "HEAD"])
 }
 
-async fn get<T: serde::de::DeserializeOwned>(server: &TestServer, path: &str) -> T {
-    let asked = server.http.get(format!("{}/api/v1{path}", server.url));
-    let answer = asked.bearer_auth(&server.token).send().await.unwrap();
-    assert!(answer.status().is_success(), "{path} {}", answer.status());
-    answer.json().await.unwrap()
-}
-
 async fn page(server: &TestServer, path: &str) -> String {
     let asked = server.http.get(format!("{}{path}", server.url));
     let answer = asked.bearer_auth(&server.token).send().await.unwrap();
@@ -99,7 +92,7 @@ async fn watched<'a>(
     let mut worker = server.register().await;
     later(server).await;
     settle(&mut worker, &|_, _| Seen::Failing(&[])).await;
-    let heads: Vec<Head> = get(server, &format!("/rules/{}/heads", made.id)).await;
+    let heads: Vec<Head> = server.get(&format!("/rules/{}/heads", made.id)).await;
     assert_eq!(heads[0].verdict.as_deref(), Some("good"), "{heads:?}");
     (server.dir.path().join("line"), revs, made, worker)
 }
@@ -135,7 +128,7 @@ async fn a_pushed_bad_head_is_searched_and_named_without_a_person() {
     };
     later(&server).await;
     settle(&mut worker, &oracle).await;
-    let open: Vec<Regression> = get(&server, "/regressions?state=open").await;
+    let open: Vec<Regression> = server.get("/regressions?state=open").await;
     let [found] = open.as_slice() else {
         panic!("{open:#?}");
     };
@@ -149,7 +142,7 @@ async fn a_pushed_bad_head_is_searched_and_named_without_a_person() {
             .await
             .contains(&format!("/regressions/{}", found.id))
     );
-    let of_job: Vec<Regression> = get(&server, &format!("/regressions?job={job}")).await;
+    let of_job: Vec<Regression> = server.get(&format!("/regressions?job={job}")).await;
     assert_eq!(of_job.len(), 1);
     // Nothing is run twice, whatever is passed again.
     let before = jobs(&server).await;
@@ -163,7 +156,7 @@ async fn a_pushed_bad_head_is_searched_and_named_without_a_person() {
     let fix = commit(&repo, "fix", &format!("f: repair it\n\n{says}"));
     later(&server).await;
     settle(&mut worker, &oracle).await;
-    let now: Regression = get(&server, &format!("/regressions/{}", found.id)).await;
+    let now: Regression = server.get(&format!("/regressions/{}", found.id)).await;
     let told = now.fix.clone().unwrap();
     assert_eq!((told.how, &told.rev), (FixedBy::Fixes, &fix));
     assert_eq!((now.state.as_str(), &now.last_rev), ("open", &fix));
@@ -196,7 +189,7 @@ async fn a_pushed_bad_head_is_searched_and_named_without_a_person() {
         StatusCode::CREATED
     );
     settle(&mut worker, &oracle).await;
-    let known: Known = get(&server, &format!("/jobs/{job}/known")).await;
+    let known: Known = server.get(&format!("/jobs/{job}/known")).await;
     let there = known.same.iter().find(|s| s.tree == "vendor").unwrap();
     assert_eq!((there.how, &there.rev), (Likeness::Patch, &copy));
 
@@ -213,7 +206,7 @@ async fn a_pushed_bad_head_is_searched_and_named_without_a_person() {
         .push(commit(&repo, "mend", "really repaired"));
     later(&server).await;
     settle(&mut worker, &oracle).await;
-    let now: Regression = get(&server, &format!("/regressions/{}", found.id)).await;
+    let now: Regression = server.get(&format!("/regressions/{}", found.id)).await;
     assert_eq!(now.state, "fixed", "{now:#?}");
     let audit =
         "SELECT count(*) FROM audit WHERE what IN ('regression opened', 'regression fixed')";
@@ -238,7 +231,7 @@ async fn a_rewritten_branch_is_searched_from_what_both_have_in_common() {
     };
     later(&server).await;
     settle(&mut worker, &oracle).await;
-    let open: Vec<Regression> = get(&server, "/regressions").await;
+    let open: Vec<Regression> = server.get("/regressions").await;
     assert_eq!(open.len(), 1, "{open:#?}");
     assert_eq!(open[0].good, revs[5], "the last good head");
     assert!(open[0].job_why.contains(&revs[3]), "{}", open[0].job_why);
@@ -282,7 +275,7 @@ async fn tags_that_were_there_are_not_run_and_the_budget_holds() {
     let made = add(&server, more).await;
     let mut worker = server.register().await;
     later(&server).await;
-    let heads: Vec<Head> = get(&server, &format!("/rules/{}/heads", made.id)).await;
+    let heads: Vec<Head> = server.get(&format!("/rules/{}/heads", made.id)).await;
     assert_eq!(heads.iter().filter(|h| h.state == "known").count(), 5);
     settle(&mut worker, &|_, _| Seen::Failing(&[])).await;
     assert_eq!(jobs(&server).await, 1, "the newest");
@@ -294,7 +287,7 @@ async fn tags_that_were_there_are_not_run_and_the_budget_holds() {
     git(&repo, &["tag", "v1.6"]);
     later(&server).await;
     settle(&mut worker, &oracle).await;
-    let open: Vec<Regression> = get(&server, "/regressions").await;
+    let open: Vec<Regression> = server.get("/regressions").await;
     assert_eq!(
         (open.len(), open[0].job),
         (1, None),
@@ -306,7 +299,7 @@ async fn tags_that_were_there_are_not_run_and_the_budget_holds() {
     assert_eq!(more.status(), StatusCode::NO_CONTENT);
     tasks::watch::tick(&server.app).await.unwrap();
     settle(&mut worker, &oracle).await;
-    let open: Vec<Regression> = get(&server, "/regressions").await;
+    let open: Vec<Regression> = server.get("/regressions").await;
     assert_eq!(open[0].culprit.as_ref().unwrap().rev, culprit);
 
     // A job that looked for the repair names it.
@@ -322,7 +315,7 @@ async fn tags_that_were_there_are_not_run_and_the_budget_holds() {
         false => Seen::Failing(&[]),
     };
     settle(&mut worker, &still).await;
-    let open: Vec<Regression> = get(&server, "/regressions").await;
+    let open: Vec<Regression> = server.get("/regressions").await;
     let fix = open[0].fix.clone().unwrap();
     assert_eq!((fix.how, &fix.rev), (FixedBy::Job, &repair));
 
@@ -343,9 +336,9 @@ async fn tags_that_were_there_are_not_run_and_the_budget_holds() {
         .await
         .unwrap();
     assert_eq!(gone.status(), StatusCode::NO_CONTENT);
-    let open: Vec<Regression> = get(&server, "/regressions").await;
+    let open: Vec<Regression> = server.get("/regressions").await;
     assert_eq!((open.len(), open[0].rule), (1, None));
-    let rules: Vec<Rule> = get(&server, "/rules").await;
+    let rules: Vec<Rule> = server.get("/rules").await;
     assert!(rules.is_empty());
 }
 
@@ -401,7 +394,7 @@ async fn a_rule_that_cannot_work_is_refused_and_a_private_one_is_nobodys_busines
         false => Seen::Clean,
     };
     settle(&mut worker, &oracle).await;
-    let all: Vec<Regression> = get(&server, "/regressions").await;
+    let all: Vec<Regression> = server.get("/regressions").await;
     assert_eq!(all.len(), 1);
     let url = format!("{}/api/v1/regressions", server.url);
     let others: Vec<Regression> = server

@@ -75,20 +75,8 @@ async fn hook(server: &TestServer, body: Value) -> MadeWebhook {
     answer.json().await.unwrap()
 }
 
-async fn get<T: serde::de::DeserializeOwned>(server: &TestServer, path: &str) -> T {
-    let asked = server.http.get(format!("{}/api/v1{path}", server.url));
-    asked
-        .bearer_auth(&server.token)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap()
-}
-
 async fn log_of(server: &TestServer, hook: i64) -> Vec<Delivery> {
-    get(server, &format!("/webhooks/{hook}/deliveries")).await
+    server.get(&format!("/webhooks/{hook}/deliveries")).await
 }
 
 /// As if the time of every next try had come.
@@ -234,7 +222,7 @@ async fn a_receiver_that_is_gone_is_told_nothing_more_until_somebody_says_so() {
     receiver.will_answer(&[410]);
     server.post(&test, &json!({})).await;
     deliver::tick(&server.app).await.unwrap();
-    let hooks: Vec<Webhook> = get(&server, "/webhooks").await;
+    let hooks: Vec<Webhook> = server.get("/webhooks").await;
     assert!(hooks[0].disabled.as_deref().unwrap().contains("410"));
     let revs = server.tree("line", 6).await;
     let job = server.submit(&request("line", &revs[0], &revs[5])).await;
@@ -432,7 +420,7 @@ async fn a_callback_is_told_of_its_job_alone_with_the_secret_that_was_given() {
     let made = joined.callback_secret.unwrap();
 
     // Neither address nor secret is shown with the job.
-    let shown: Value = get(&server, &format!("/jobs/{job}")).await;
+    let shown: Value = server.get(&format!("/jobs/{job}")).await;
     let text = shown.to_string();
     assert!(
         !text.contains("whsec_") && !text.contains("/hook"),

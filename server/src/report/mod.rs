@@ -10,6 +10,7 @@ mod shown;
 
 use std::fmt::Write;
 
+use firstbad_api::bidi;
 use firstbad_api::job::{Candidate, Changed, Check, Difference, Find, Job, Outcome};
 
 use crate::db::sight::Sight;
@@ -392,8 +393,8 @@ fn address(server: Option<&str>) -> &str {
 
 /// Without what ends a line or turns the direction of reading.
 fn one_line(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |c: char| c.is_control() || bidi::is_control(c);
     text.chars()
-        .map(|c| if c.is_control() || turns(c) { ' ' } else { c })
+        .map(|c| if hidden(c) { ' ' } else { c })
         .collect()
 }

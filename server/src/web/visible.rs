@@ -4,6 +4,8 @@
 //! Owns the sign that stands for each. A page goes through it whole, after its templates: none of them
 //! holds such a character, so every one comes from a text of somebody else's.
 
+use firstbad_api::bidi;
+
 /// Marks and joiners shown on one letter. No script has more, and a browser cannot break them.
 const JOINED: usize = 10;
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
@@ -13,7 +15,8 @@ pub fn sign(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' => c,
         '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-        '\x7f'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        '\x7f'..='\u{9f}' => '\u{fffd}',
+        c if bidi::is_control(c) => '\u{fffd}',
         c => c,
     }
 }
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_page_is_hidden_or_turns_what_follows() {
-        let told = "a\u{202e}b\u{2067}c\u{1b}[31m\0\u{85}\r\n\té\u{200d}".to_owned();
+        let told = "a\u{202e}b\u{200f}c\u{1b}[31m\0\u{85}\r\n\té\u{200d}".to_owned();
         let shown = "a\u{fffd}b\u{fffd}c\u{241b}[31m\u{2400}\u{fffd}\r\n\té\u{200d}";
         assert_eq!(page(told), shown);
     }

@@ -8,7 +8,7 @@ use firstbad_server::db;
 use firstbad_server::ladder::{File, Kind, Release};
 use firstbad_server::repo::Described;
 
-use super::{Seen, TestServer};
+use super::{FakeWorker, Seen, TestServer};
 
 pub fn release(version: &str, kind: Kind) -> Release {
     Release {
@@ -88,7 +88,16 @@ pub async fn fetch(server: &TestServer) -> usize {
 
 /// Works until all jobs have ended, fetching what they want.
 pub async fn finish(server: &TestServer, job: i64, oracle: impl Fn(&str, u64) -> Seen) -> Job {
-    let mut worker = server.register().await;
+    finish_by(&mut server.register().await, job, oracle).await
+}
+
+/// The same by a worker that is there already.
+pub async fn finish_by(
+    worker: &mut FakeWorker<'_>,
+    job: i64,
+    oracle: impl Fn(&str, u64) -> Seen,
+) -> Job {
+    let server = worker.server;
     for _ in 0..400 {
         firstbad_server::tasks::advance_jobs::tick(&server.app)
             .await

@@ -66,6 +66,8 @@ impl TestServer {
             database_url: None,
             timing: Timing {
                 long_poll_ms: 50,
+                // On a busy machine, too, a worker is alive from one step of a test to the next.
+                ttl_ms: Timing::DEFAULT.ttl_ms,
                 ..Timing::DRILL
             },
             private: false,
@@ -164,14 +166,16 @@ impl TestServer {
         serde_json::from_str::<Created>(&text).unwrap().id
     }
 
-    pub async fn job(&self, id: i64) -> Job {
-        let answer = self
-            .http
-            .get(format!("{}/api/v1/jobs/{id}", self.url))
-            .send()
-            .await
-            .unwrap();
+    /// What an operator reads there.
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let asked = self.http.get(format!("{}/api/v1{path}", self.url));
+        let answer = asked.bearer_auth(&self.token).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path} {}", answer.status());
         answer.json().await.unwrap()
+    }
+
+    pub async fn job(&self, id: i64) -> Job {
+        self.get(&format!("/jobs/{id}")).await
     }
 
     /// A line of commits that all change one file.
