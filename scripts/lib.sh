@@ -10,6 +10,9 @@ GUEST_TARGET=x86_64-unknown-linux-gnu
 GUEST_DIR=$TARGET/$GUEST_TARGET/release
 SOURCE=/usr/src/linux-source-6.12.tar.xz
 
+# What steps took.
+TOOK=
+
 mkdir -p "$STATE/log"
 
 die() {
@@ -31,19 +34,22 @@ step() {
         return "$code"
     fi
     printf '%4d s\n' $((SECONDS - began))
+    TOOK+=", $name $((SECONDS - began)) s"
 }
 
-# open_step NAME COMMAND...: the same, for what shows its own progress.
+# open_step NAME COMMAND...: the same, for what shows its own progress. Begins with what the steps
+# before it took: where all of it is stopped, the end of its output tells what was slow.
 open_step() {
     local name=$1 began=$SECONDS code=0
     shift
-    printf '%s ...\n' "$name"
+    printf '%s ...%s\n' "$name" "${TOOK:+ (so far: ${TOOK#, })}"
     "$@" </dev/null || code=$?
     if [ "$code" -ne 0 ]; then
         printf '%-28s FAILED after %d s\n' "$name" $((SECONDS - began)) >&2
         return "$code"
     fi
     printf '%-28s %4d s\n' "$name" $((SECONDS - began))
+    TOOK+=", $name $((SECONDS - began)) s"
 }
 
 # Builds server, worker, command line and demo, then the static PID 1.

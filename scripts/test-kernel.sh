@@ -5,7 +5,7 @@
 #
 # test-kernel.sh PATCH: the same with a patch to one file; the image is
 # $STATE/test-kernel/NAME.bzImage for NAME.patch. The source stays as it is: the patched
-# file is mounted over it for the build alone, which needs root.
+# file is mounted over it for the build alone.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -19,7 +19,7 @@ if [ -n "$PATCH" ]; then
 fi
 IMAGE=$DIR/${NAME}bzImage
 OBJECTS=$DIR/${NAME}objects
-mkdir -p "$DIR"
+mkdir -p "$DIR" "$STATE/ccache"
 want=$(cat "${CONFIG[@]}" "${BASH_SOURCE[0]}" ${PATCH:+"$PATCH"} <(dpkg-query -W linux-source-6.12 gcc) | sha256sum)
 if [ -f "$IMAGE" ] && [ "$(cat "$DIR/${NAME}key" 2>/dev/null)" = "$want" ]; then
     exit 0
@@ -32,21 +32,25 @@ if [ ! -f "$DIR/source/.complete" ]; then
 fi
 rm -rf "$OBJECTS"
 mkdir "$OBJECTS"
-export CCACHE_DIR=$STATE/ccache CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
-export KBUILD_BUILD_TIMESTAMP=2025-01-01 KBUILD_BUILD_USER=firstbad
-export KBUILD_BUILD_HOST=firstbad KBUILD_BUILD_VERSION=1
-as_it_is() { "$@"; }
-patched() {
-    unshare --mount sh -ec 'mount --bind "$1" "$2"; shift 2; exec "$@"' sh "$OBJECTS/patched" "$DIR/source/$file" "$@"
-}
-how=as_it_is
+over=()
 if [ -n "$PATCH" ]; then
     file=$(sed -n 's|^+++ b/||p' "$PATCH")
     patch --quiet --output="$OBJECTS/patched" "$DIR/source/$file" "$PATCH"
-    how=patched
+    over=(--ro-bind "$OBJECTS/patched" "/src/$file")
 fi
+# Places, variables and arguments are those of a worker (worker/src/kbuild.rs): what is compiled
+# here is in ccache for a worker that gets a copy of it.
 kernel() {
-    "$how" make -s -C "$DIR/source" O="$OBJECTS" -j"$(nproc)" CC='ccache gcc' "$@"
+    bwrap --unshare-all --die-with-parent --ro-bind /usr /usr \
+        --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 \
+        --ro-bind-try /etc/alternatives /etc/alternatives --proc /proc --dev /dev --tmpfs /tmp \
+        --ro-bind "$DIR/source" /src "${over[@]}" --bind "$OBJECTS" /build --bind "$STATE/ccache" /ccache \
+        --clearenv --setenv PATH /usr/bin:/usr/sbin --setenv LC_ALL C --setenv TZ UTC \
+        --setenv CCACHE_DIR /ccache --setenv CCACHE_COMPILERCHECK content --setenv CCACHE_DEPEND 1 \
+        --chdir /build make -s -C /src O=/build -j"$(nproc)" \
+        ARCH=x86_64 'CC=ccache gcc' 'HOSTCC=ccache gcc' LOCALVERSION= \
+        'KBUILD_BUILD_TIMESTAMP=Wed Jan  1 00:00:00 UTC 2025' KBUILD_BUILD_USER=firstbad \
+        KBUILD_BUILD_HOST=firstbad KBUILD_BUILD_VERSION=1 "$@"
 }
 kernel tinyconfig
 cat "${CONFIG[@]}" >>"$OBJECTS/.config"

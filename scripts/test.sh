@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 began=$SECONDS
-"$ROOT/scripts/setup.sh"
+open_step 'set-up' "$ROOT/scripts/setup.sh"
 cd "$ROOT"
 step 'format' cargo fmt --all --check
 open_step 'lints' cargo clippy --locked --workspace --all-targets -- -D warnings

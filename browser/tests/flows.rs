@@ -1,7 +1,7 @@
 //! What people do with the pages, in a real browser, of a server whose worker answers at once.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../server/tests/common/mod.rs"]
+#[path = "../../server/tests/it/common/mod.rs"]
 mod common;
 
 use std::io::Write;

@@ -2,7 +2,7 @@
 //! workers put them, and then looked at in a real browser.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../server/tests/common/mod.rs"]
+#[path = "../../server/tests/it/common/mod.rs"]
 mod common;
 mod texts;
 

@@ -3,7 +3,7 @@
 //! kernel is built.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../server/tests/common/mod.rs"]
+#[path = "../../server/tests/it/common/mod.rs"]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../server/tests/common/mod.rs"]
+#[path = "../../server/tests/it/common/mod.rs"]
 mod common;
 
 use std::path::Path;

@@ -1,0 +1,46 @@
+//! Tests of the server with real Postgres, real git and a fake worker; one program, for each of them
+//! would be linked with all of the server.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod access;
+mod amend;
+mod bisect_log;
+mod common;
+mod costly;
+mod custom;
+mod exact;
+mod exports;
+mod flakes;
+mod fstests;
+mod histories;
+mod jobs;
+mod known;
+mod ladder;
+mod leads_on;
+mod list;
+mod live;
+mod marks;
+mod metric;
+mod oidc;
+mod oidc_provider;
+mod openapi;
+mod patches;
+mod pg;
+mod private;
+mod repo;
+mod report;
+mod revert;
+mod selftests;
+mod sessions;
+mod store;
+mod surveys;
+mod terms;
+mod tokens;
+mod tree_config;
+mod triggers;
+mod uploads;
+mod walk;
+mod watch;
+mod web;
+mod webhooks;
+mod weigh;
