@@ -45,7 +45,7 @@ kernel() {
         --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 \
         --ro-bind-try /etc/alternatives /etc/alternatives --proc /proc --dev /dev --tmpfs /tmp \
         --ro-bind "$DIR/source" /src "${over[@]}" --bind "$OBJECTS" /build --bind "$STATE/ccache" /ccache \
-        --clearenv --setenv PATH /usr/bin:/usr/sbin --setenv LC_ALL C --setenv TZ UTC \
+        --clearenv --setenv PATH /usr/bin:/usr/sbin --setenv HOME /tmp --setenv LC_ALL C --setenv TZ UTC \
         --setenv CCACHE_DIR /ccache --setenv CCACHE_COMPILERCHECK content --setenv CCACHE_DEPEND 1 \
         --chdir /build make -s -C /src O=/build -j"$(nproc)" \
         ARCH=x86_64 'CC=ccache gcc' 'HOSTCC=ccache gcc' LOCALVERSION= \

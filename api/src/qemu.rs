@@ -6,6 +6,7 @@
 //! machine is started or what it printed.
 
 use crate::lease::{RunMode, TestWork, VmShape};
+use crate::limits::SHIFT_MAX;
 use crate::observation::RunInputs;
 
 /// The program.
@@ -23,6 +24,10 @@ const CMDLINE: &str = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 prin
                        ignore_loglevel panic=-1 rdinit=/init";
 /// In exact mode nothing may depend on the host's entropy or CPU.
 const CMDLINE_EXACT: &str = "nokaslr mitigations=off";
+/// What a kernel has by default, and suites/kernel.config for tasks that hang, seconds; see [`patience`].
+const SOFT_LOCKUP_S: u64 = 10;
+const RCU_STALL_S: u64 = 21;
+const HUNG_TASK_S: u64 = 60;
 /// Longest command line the kernel accepts on x86, bytes.
 const CMDLINE_BYTES: usize = 2047;
 
@@ -61,8 +66,21 @@ impl Engine {
     }
 }
 
+/// What lets as many instructions pass with a shifted clock as with the usual one before the kernel
+/// complains about work that takes long; of RCU's stalls it takes no more than 300 s.
+fn patience(shift: u8) -> String {
+    let stretched = |seconds: u64| seconds << shift.min(SHIFT_MAX);
+    format!(
+        "watchdog_thresh={} rcupdate.rcu_cpu_stall_timeout={} \
+         sysctl.kernel.hung_task_timeout_secs={}",
+        stretched(SOFT_LOCKUP_S),
+        stretched(RCU_STALL_S).min(300),
+        stretched(HUNG_TASK_S),
+    )
+}
+
 /// The kernel's whole command line, or why the suite's part cannot be used.
-pub fn cmdline(engine: Engine, suite: &str) -> Result<String, String> {
+pub fn cmdline(engine: Engine, shift: u8, suite: &str) -> Result<String, String> {
     if !suite.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
         return Err("the suite's kernel command line holds unprintable characters".to_owned());
     }
@@ -70,7 +88,11 @@ pub fn cmdline(engine: Engine, suite: &str) -> Result<String, String> {
         Engine::TcgExact => CMDLINE_EXACT,
         Engine::Tcg | Engine::Kvm => "",
     };
-    let words: Vec<&str> = [CMDLINE, exact, suite]
+    let patience = match (engine, shift) {
+        (Engine::TcgExact, 1..) => patience(shift),
+        _ => String::new(),
+    };
+    let words: Vec<&str> = [CMDLINE, exact, &patience, suite]
         .iter()
         .flat_map(|part| part.split(' '))
         .filter(|word| !word.is_empty())
@@ -92,7 +114,7 @@ pub fn inputs(
     initramfs_sha256: String,
     qemu_version: String,
 ) -> Result<RunInputs, String> {
-    let cmdline = cmdline(engine, &work.suite.spec.cmdline)?;
+    let cmdline = cmdline(engine, work.shape.shift, &work.suite.spec.cmdline)?;
     let mut argv = vec![PROGRAM.to_owned()];
     argv.extend(args(
         engine,
@@ -241,9 +263,19 @@ mod tests {
 
     #[test]
     fn a_command_line_with_a_newline_or_without_end_is_refused() {
-        assert!(cmdline(Engine::Tcg, "a\nb").is_err());
-        assert!(cmdline(Engine::Tcg, &"a".repeat(2048)).is_err());
-        let line = cmdline(Engine::TcgExact, " loop.max_loop=4  ").unwrap();
+        assert!(cmdline(Engine::Tcg, 0, "a\nb").is_err());
+        assert!(cmdline(Engine::Tcg, 0, &"a".repeat(2048)).is_err());
+        let line = cmdline(Engine::TcgExact, 0, " loop.max_loop=4  ").unwrap();
         assert!(line.ends_with("mitigations=off loop.max_loop=4"), "{line}");
+    }
+
+    #[test]
+    fn with_a_shifted_clock_the_kernel_waits_as_many_instructions() {
+        let line = cmdline(Engine::TcgExact, 6, "quiet").unwrap();
+        let end = "mitigations=off watchdog_thresh=640 rcupdate.rcu_cpu_stall_timeout=300 \
+                   sysctl.kernel.hung_task_timeout_secs=3840 quiet";
+        assert!(line.ends_with(end), "{line}");
+        let real = cmdline(Engine::Tcg, 6, "quiet").unwrap();
+        assert_eq!(real, cmdline(Engine::Tcg, 0, "quiet").unwrap());
     }
 }
