@@ -26,7 +26,7 @@ VCPUS=${VCPUS:-1 2}
 SUITES=${SUITES:-$(cd "$ROOT/suites" && printf '%s\n' */*/suite.toml | sed 's|/suite.toml$||')}
 KSELFTEST=${KSELFTEST:-}
 FSTESTS=${FSTESTS:-}
-FSTESTS_CASES=${FSTESTS_CASES:-generic/013 generic/091 generic/127 generic/240 generic/263}
+FSTESTS_CASES=${FSTESTS_CASES:-generic/001 generic/013 generic/091 generic/240 generic/263}
 
 if [ -z "${KERNEL:-}" ]; then
     "$ROOT/scripts/setup.sh"
@@ -65,7 +65,7 @@ else
 fi
 if [ -n "$FSTESTS" ]; then
     FSTESTS=$(built fstests "$FSTESTS" btrfs/fstests generic/013)
-    FSTESTS_ARGS="--fstests $FSTESTS --case $FSTESTS_CASES"
+    FSTESTS_ARGS="--fstests $FSTESTS$(printf ' --case %s' $FSTESTS_CASES)"
     FSTESTS_SAME=-$({ echo "$FSTESTS_CASES" && cat "$FSTESTS"; } | digest)
 else
     SUITES=${SUITES//btrfs\/fstests/}

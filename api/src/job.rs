@@ -40,7 +40,7 @@ pub struct NewJob {
     pub mode: RunMode,
     #[serde(default = "default_vcpus")]
     pub vcpus: u32,
-    /// Exact mode: an instruction takes 2^shift ns of guest time, 0 to 10. Timers come more often then,
+    /// Exact mode: an instruction takes 2^shift ns of guest time, 0 to 8. Timers come more often then,
     /// so the seeds reach more schedules.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shift: u8,
