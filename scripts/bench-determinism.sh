@@ -43,21 +43,21 @@ SAME=$({ qemu-system-x86_64 --version && cat "$KERNEL" "$FIRSTBAD" "$FIRSTBAD_GU
 export OUT=$STATE/determinism/$SAME
 mkdir -p "$OUT"
 
-# built OPTION DIR|CPIO SUITE CASE: the archive; of a folder, run-suite makes it.
+# built OPTION DIR|CPIO SUITE CASE: the archive; of a folder, run-suite makes it, again when
+# something in it is newer.
 built() {
     local dir=$OUT/$1-of-folder
-    if [ -d "$2" ] && [ ! -e "$dir/$1.cpio" ]; then
+    if [ -d "$2" ] && { [ ! -e "$dir/$1.cpio" ] || [ -n "$(find "$2" -newer "$dir/$1.cpio" -print -quit)" ]; }; then
         rm -rf "$dir"
         "$FIRSTBAD" run-suite --kernel "$KERNEL" "--$1" "$2" --dir "$dir" --case "$4" "$3" >"$dir.txt" 2>&1 ||
             [ -e "$dir/$1.cpio" ] || die "cannot build $1 of $2: $(tail -n 1 "$dir.txt")"
     fi
     if [ -d "$2" ]; then printf '%s\n' "$dir/$1.cpio"; else printf '%s\n' "$2"; fi
 }
-# The arguments that only these suites get; their digest is in the names of their runs.
-export KSELFTEST_ARGS='' FSTESTS_ARGS='' KSELFTEST_SAME='' FSTESTS_SAME=''
+# What only these suites get; its digest is in the names of their runs.
+export KSELFTEST FSTESTS FSTESTS_CASES KSELFTEST_SAME='' FSTESTS_SAME=''
 if [ -n "$KSELFTEST" ]; then
     KSELFTEST=$(built kselftest "$KSELFTEST" container/kselftest nsfs)
-    KSELFTEST_ARGS="--kselftest $KSELFTEST"
     KSELFTEST_SAME=-$(digest <"$KSELFTEST")
 else
     SUITES=${SUITES//container\/kselftest/}
@@ -65,7 +65,6 @@ else
 fi
 if [ -n "$FSTESTS" ]; then
     FSTESTS=$(built fstests "$FSTESTS" btrfs/fstests generic/013)
-    FSTESTS_ARGS="--fstests $FSTESTS$(printf ' --case %s' $FSTESTS_CASES)"
     FSTESTS_SAME=-$({ echo "$FSTESTS_CASES" && cat "$FSTESTS"; } | digest)
 else
     SUITES=${SUITES//btrfs\/fstests/}
@@ -86,17 +85,19 @@ export UNTIL
 # once SUITE VCPUS SEED RUN: one run; a line of digests and a file of its text are left. The
 # bytes are kept of the first run of a seed, and of the first that differs from it.
 once() {
-    local suite=$1 vcpus=$2 seed=$3 run=$4 code=0 name dir args='' digest
+    local suite=$1 vcpus=$2 seed=$3 run=$4 code=0 name dir args=() test digest
     name=$(name "$suite")-$vcpus-$seed
     [ "$(date +%s)" -lt "$UNTIL" ] && [ ! -e "$name.$run" ] || return 0
     case $suite in
-    container/kselftest) args=$KSELFTEST_ARGS ;;
-    btrfs/fstests) args=$FSTESTS_ARGS ;;
+    container/kselftest) args=(--kselftest "$KSELFTEST") ;;
+    btrfs/fstests)
+        args=(--fstests "$FSTESTS")
+        for test in $FSTESTS_CASES; do args+=(--case "$test"); done
+        ;;
     esac
     dir=$name-$run
     rm -rf "$dir"
-    # shellcheck disable=SC2086
-    "$FIRSTBAD" run-suite "$suite" --kernel "$KERNEL" --vcpus "$vcpus" --seed "$seed" --dir "$dir" $args \
+    "$FIRSTBAD" run-suite "$suite" --kernel "$KERNEL" --vcpus "$vcpus" --seed "$seed" --dir "$dir" "${args[@]}" \
         >"$dir.txt" 2>&1 </dev/null || code=$?
     if [ "$code" -ge 126 ]; then
         echo "  $suite, $vcpus vCPUs, seed $seed: our failure, not a run: $(tail -n 1 "$dir.txt")"
