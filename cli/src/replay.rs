@@ -10,6 +10,7 @@ use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::limits::ARTEFACT_BYTES;
 use firstbad_api::observation::TestObservation;
+use firstbad_api::qemu;
 use firstbad_worker::vm::{self, Recorded, RunResult};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -192,7 +193,7 @@ fn by_hand(recording: &Recording, client: &Client) -> String {
         get(&recording.initramfs[1], ">>INITRAMFS"),
         quote(&line(&run.image_sha256)),
         quote(&line(&run.initramfs_sha256)),
-        words.join(" "),
+        qemu::shell(&run.argv, &words),
         line(&recording.seen.console_sha256).replace('\'', ""),
     )
 }

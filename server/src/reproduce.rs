@@ -80,7 +80,7 @@ impl Parts {
             other => quoted(other),
         };
         let words: Vec<String> = run.argv.iter().map(word).collect();
-        words.join(" ")
+        qemu::shell(&run.argv, &words)
     }
 
     fn script(&self) -> String {

@@ -158,7 +158,7 @@ async fn the_clock_of_every_run_is_as_the_job_asked() {
         let id = server.submit(&body).await;
         let job = worker.work(id, seen).await;
         assert_eq!(named(&job), revs[CULPRIT]);
-        let clock = format!("shift={shift},sleep=off");
+        let clock = format!("shift={shift},sleep=off,rr=record,rrfile=/dev/null");
         let (runs, with): (i64, i64) = sqlx::query_as(
             "SELECT count(*), count(*) FILTER (WHERE a.observation->'run'->'argv' ? $2)
                FROM attempt a JOIN probe p ON p.attempt_id = a.id

@@ -150,7 +150,14 @@ async fn boot(
         .map(str::to_owned)
         .to_vec(),
     });
-    let command = machine::command(sandbox, &args, &[(&image, IMAGE)], &out, accel == "kvm");
+    let command = machine::command(
+        sandbox,
+        &args,
+        &[(&image, IMAGE)],
+        &out,
+        accel == "kvm",
+        None,
+    );
     let (status, stderr) = wait(command).await?;
     let console = read_some(&out.join(qemu::CONSOLE));
     Ok(judge(kernel.is_some(), status, &stderr, &console))

@@ -62,13 +62,15 @@ pub fn args(run: &RunInputs) -> Vec<String> {
         .collect()
 }
 
-/// The command that runs QEMU in the sandbox, writing its ports into `out`.
+/// The command that runs QEMU in the sandbox, writing its ports into `out`; on `cpu`, if it wants
+/// one.
 pub fn command(
     sandbox: &Sandbox,
     args: &[String],
     files: &[(&Path, &str)],
     out: &Path,
     kvm: bool,
+    cpu: Option<usize>,
 ) -> Command {
     let spec = Spec {
         ro: files
@@ -84,7 +86,16 @@ pub fn command(
         },
         ..Spec::default()
     };
-    let mut command = sandbox.command(&spec, qemu::PROGRAM, args);
+    let mut command = match cpu {
+        None => sandbox.command(&spec, qemu::PROGRAM, args),
+        Some(cpu) => {
+            let script = format!("{}together \"$@\"", qemu::TOGETHER);
+            let mut words = vec!["-c".to_owned(), script, "together".to_owned()];
+            words.extend([cpu.to_string(), qemu::PROGRAM.to_owned()]);
+            words.extend_from_slice(args);
+            sandbox.command(&spec, "/bin/sh", &words)
+        }
+    };
     command
         .process_group(0)
         .stdout(Stdio::null())

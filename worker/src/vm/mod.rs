@@ -17,6 +17,7 @@ mod patience;
 mod patterns;
 mod programs;
 mod replay;
+mod seat;
 mod titles;
 mod tools;
 
@@ -46,6 +47,7 @@ use initramfs::{Bases, Initramfs};
 use machine::Times;
 use patterns::Patterns;
 pub use replay::{Recorded, gdb_socket, replay};
+use seat::Seat;
 pub use tools::programs_digest;
 
 /// Time for the boot that proves or refutes KVM, seconds.
@@ -326,6 +328,7 @@ async fn boot(
             .own(path)
             .context("cannot give the run's directory to the sandbox")?;
     }
+    let seat = qemu::wants_together(args).then(Seat::take);
     let command = machine::command(
         &vm.sandbox,
         args,
@@ -335,8 +338,10 @@ async fn boot(
         ],
         &out,
         files.kvm,
+        seat.as_ref().map(|seat| seat.cpu),
     );
     let course = machine::run(command, console, times, progress, cancel).await?;
+    drop(seat);
     let (boot, end) = classify::outcome(course.stop, course.panicked, &course.ended);
     Ok(Seen {
         boot,

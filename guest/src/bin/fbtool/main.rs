@@ -10,6 +10,7 @@ mod direct;
 mod full;
 mod llm;
 mod mapped;
+mod naps;
 mod pattern;
 mod perf;
 mod powercut;
@@ -46,6 +47,7 @@ const USAGE: &str = "usage:
                                        MODE: direct buffered mmap
   fbtool shuffle FILE SEED SHARD COUNT NAME
   fbtool race FILE WRITERS TURNS       prints the order of the turns and what was lost
+  fbtool naps SEED TIMES               sleeps, prints a digest of the clock
   fbtool power-work MODE FOLDER LABEL SEED STEPS
                                        MODE: fsync rename direct snapshot; marks the device `cut`
   fbtool power-cuts NAME RECORD BYTES MODE SEED STEPS CUTS LABEL...
@@ -110,6 +112,7 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         ] => space(args),
         ["dio-perf" | "checkpoint" | "weights" | "shuffle", ..] => measure(args),
         ["race", file, writers, turns] => race::run(file, number(writers)?, number(turns)?),
+        ["naps", seed, times] => naps::run(number(seed)?, number(times)?),
         ["nocow", file] => direct::create_nocow(file),
         ["power-work" | "power-cuts", ..] => power(args),
         _ => Err(Failure::Call(USAGE.into())),

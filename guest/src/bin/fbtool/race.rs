@@ -73,7 +73,8 @@ fn write(
     Ok(())
 }
 
-fn spin(steps: u64) {
+/// Passes the time of `steps` turns of a loop.
+pub fn spin(steps: u64) {
     for i in 0..steps {
         std::hint::black_box(i);
     }

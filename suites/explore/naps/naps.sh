@@ -1,0 +1,1 @@
+fbtool naps "$FIRSTBAD_SEED" 40000
