@@ -3,6 +3,20 @@
 
 const main = document.getElementById("main");
 
+/* What is about to be pressed is not replaced by a newer one. */
+
+let pressing = false;
+const ends = ["pointerup", "pointercancel"];
+document.addEventListener("pointerdown", () => (pressing = true));
+for (const end of ends) document.addEventListener(end, () => (pressing = false));
+
+async function released() {
+  if (!pressing) return;
+  await new Promise((go) => ends.forEach((end) => document.addEventListener(end, go, { once: true })));
+  // The press itself comes after its end.
+  await new Promise((go) => setTimeout(go));
+}
+
 /* Live pages: the server says that something changed, and the page is fetched again. */
 
 const details = (root) => [...root.querySelectorAll("details")];
@@ -55,7 +69,6 @@ let stream;
 let busy = false;
 let again = false;
 let late = false;
-let pressing = false;
 
 async function changed() {
   if (busy) {
@@ -93,36 +106,55 @@ function watch() {
   if (!main?.dataset.live) return;
   follow();
   document.addEventListener("scroll", () => late && follows() && changed(), { passive: true });
-  document.addEventListener("pointerdown", () => (pressing = true));
-  for (const end of ["pointerup", "pointercancel"]) {
-    document.addEventListener(end, () => {
-      pressing = false;
-      if (late) setTimeout(changed);
-    });
-  }
+  for (const end of ends) document.addEventListener(end, () => late && setTimeout(changed));
   document.addEventListener("selectionchange", () => late && !String(getSelection()) && changed());
 }
 
 /* The form for a new job: what it would take is looked up after each change. */
 
 let asked = 0;
+// The look-up whose answer is on the page, and when the newest one has ended.
+let shown = 0;
+let looked;
+// Said beside the answer, and kept when there is another one.
+let secret;
 
 async function preview(form) {
+  const turn = ++asked;
   const body = new URLSearchParams(new FormData(form));
   // A series is written beside the tree: not before somebody says so.
   if (body.get("mbox")) return;
-  const turn = ++asked;
   const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // What is being pressed stays where it is.
+  await released();
   // Only the newest answer counts.
   if (!answer.ok || turn !== asked) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  secret = document.getElementById("private")?.checked ?? secret;
   document.getElementById("preview").replaceChildren(...page.getElementById("preview").childNodes);
+  const kept = document.getElementById("private");
+  if (kept && secret !== undefined) kept.checked = secret;
   for (const old of form.querySelectorAll(".wrong, .hint[data-suite]")) old.remove();
   for (const fresh of page.querySelectorAll("form[data-preview] .wrong, .hint[data-suite]")) {
     const id = fresh.closest(".field")?.querySelector("[id]")?.id;
     if (id) document.getElementById(id).after(fresh);
   }
   dress(document.getElementById("preview"));
+  shown = turn;
+}
+
+// What is submitted is what the form says now, never what it said when it was looked up last.
+async function submitted(event, form) {
+  if (shown === asked) return;
+  event.preventDefault();
+  let turn;
+  do {
+    turn = asked;
+    await looked;
+  } while (turn !== asked);
+  // Without an answer the server says, on the page, what the form would take.
+  if (shown !== asked) form.requestSubmit();
+  else document.querySelector("#preview form")?.requestSubmit();
 }
 
 /* A text from a file; the field named by data-file takes the file's name. */
@@ -144,7 +176,9 @@ function fromFile(area) {
 function ask() {
   document.querySelectorAll("textarea[data-file]").forEach(fromFile);
   const form = document.querySelector("form[data-preview]");
-  form?.addEventListener("change", () => preview(form).catch(() => {}));
+  if (!form) return;
+  form.addEventListener("change", () => (looked = preview(form).catch(() => {})));
+  document.getElementById("preview").addEventListener("submit", (event) => submitted(event, form));
 }
 
 /* Copying */

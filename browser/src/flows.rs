@@ -18,6 +18,11 @@ use crate::person::{self, Person, SOON};
 const WORK: Duration = Duration::from_secs(60);
 /// Width of the window, pixels.
 const WIDTH: u32 = 1200;
+/// What hides a job from others.
+const PRIVATE: &str = "Private: only you and operators see it";
+/// Makes the server's answers to scripts late.
+const SLOW: &str = "const ask = window.fetch;
+    window.fetch = (...about) => new Promise((go) => setTimeout(go, 1000)).then(() => ask(...about));";
 
 #[derive(clap::Args)]
 pub struct FlowsArgs {
@@ -193,24 +198,34 @@ impl Steps<'_> {
         person.press("Configuration, machine and search").await?;
         person.fill("seed", seed).await?;
         let title = format!("flow with seed {seed}");
-        person.fill("title", &title).await?;
         if !self.scripts {
+            person.fill("title", &title).await?;
             person.press("Look at the range").await?;
+            self.forecast().await?;
         } else {
             // Leaving the field is a change; what it would take is looked up by itself.
             person.fill("skip", "").await?;
+            self.forecast().await?;
+            person.press(PRIVATE).await?;
+            // Who does not wait for the next look-up submits what the form says all the same.
+            person.browser.driver.execute(SLOW, vec![]).await?;
+            person.fill("title", &title).await?;
         }
-        person
-            .sees("#preview", SOON, |text| text.contains("What it would take"))
-            .await?;
-        let (commits, title) = (person.read("#preview .figures").await?, title.as_str());
+        person.press("Submit the job").await?;
+        person.sees("h1", SOON, |text| text == title).await?;
+        person.path().await
+    }
+
+    /// Waits until the form says what the job would take.
+    async fn forecast(&self) -> anyhow::Result<()> {
+        let told = |text: &str| text.contains("What it would take");
+        self.person.sees("#preview", SOON, told).await?;
+        let commits = self.person.read("#preview .figures").await?;
         ensure!(
             commits.contains("Commits"),
             "no size of the range: {commits}"
         );
-        person.press("Submit the job").await?;
-        person.sees("h1", SOON, |text| text == title).await?;
-        person.path().await
+        Ok(())
     }
 
     /// Commits left, as the page says.
@@ -304,6 +319,8 @@ impl Steps<'_> {
         person
             .sees(&at, SOON, |text| text.starts_with("flow with seed"))
             .await?;
+        let row = person.read(&format!("li:has({at})")).await?;
+        ensure!(row.contains("private") == self.scripts, "{row}");
         Ok(())
     }
 

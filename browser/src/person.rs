@@ -78,13 +78,13 @@ impl Person<'_> {
         option.click().await.with_context(|| name.to_owned())
     }
 
-    /// Presses the button, link or heading of a fold that reads so.
+    /// Presses the button, link, heading of a fold or name of a box that reads so.
     pub async fn press(&self, name: &str) -> anyhow::Result<()> {
         let named = |tag| By::XPath(format!("//{tag}[normalize-space()='{name}']"));
         let began = Instant::now();
         loop {
             // A button says what it does; a link of that name may lead to it.
-            for tag in ["button", "summary", "a"] {
+            for tag in ["button", "summary", "a", "label"] {
                 let Ok(found) = self.browser.driver.find(named(tag)).await else {
                     continue;
                 };
