@@ -400,15 +400,17 @@ async fn a_silent_console_is_a_silent_boot() {
     lab.vm.boot = Duration::from_secs(5);
     lab.image = lab.dir.path().join("silent");
     std::fs::write(&lab.image, silent_kernel()).unwrap();
-    let run = lab
-        .run(&lab.work(suite(&[("case", "true")], ""), RunMode::Exact, 1))
-        .await;
-    let seen = run.observation;
-    assert_eq!(
-        (seen.boot, seen.end),
-        (BootOutcome::Silent, RunEnd::Deadline)
-    );
-    assert_eq!(std::fs::read(run.console).unwrap(), b"");
+    let mut work = lab.work(suite(&[("case", "true")], ""), RunMode::Exact, 1);
+    for vcpus in [1, 2] {
+        work.shape.vcpus = vcpus;
+        let run = lab.run(&work).await;
+        let seen = run.observation;
+        assert_eq!(
+            (seen.boot, seen.end),
+            (BootOutcome::Silent, RunEnd::Deadline)
+        );
+        assert_eq!(std::fs::read(run.console).unwrap(), b"");
+    }
 }
 
 /// An image in the boot protocol's form whose first instruction jumps to itself.

@@ -112,9 +112,10 @@ pub struct Course {
     pub waited: f64,
 }
 
-/// Runs a machine to its end; our failures are errors.
+/// Runs a machine, whose threads may share one CPU, to its end; our failures are errors.
 pub async fn run(
     mut command: Command,
+    together: bool,
     mut console: Console,
     times: Times,
     steps: &mpsc::Sender<Step>,
@@ -122,13 +123,22 @@ pub async fn run(
 ) -> Result<Course, InfraError> {
     let mut child = command.spawn().context("cannot start QEMU")?;
     let stderr = child.stderr.take().map(collect);
-    let watched = watch(&mut child, &mut console, times, steps, cancel).await;
+    let mut patience = Patience::new(child.id(), together);
+    let watched = watch(
+        &mut child,
+        &mut patience,
+        &mut console,
+        times,
+        steps,
+        cancel,
+    )
+    .await;
     process::kill(&mut child).await;
     let said = match stderr {
         Some(task) => task.await.context("reading what QEMU says")?,
         None => String::new(),
     };
-    let (stop, status, waited) = watched?;
+    let (stop, status) = watched?;
     let panicked = console.panicked();
     let (ended, rest) = console.finish().context("reading the console")?;
     tell(steps, rest);
@@ -139,7 +149,7 @@ pub async fn run(
             stop,
             panicked: panicked || has_panic(&ended),
             ended,
-            waited,
+            waited: patience.waited(),
         }),
     }
 }
@@ -152,17 +162,16 @@ fn has_panic(ended: &Ended) -> bool {
         .any(|c| c.kind == firstbad_api::observation::CrashKind::Panic)
 }
 
-/// Looks at the ports until the machine ends or its time does; with the share of that time in which
-/// it waited for the host.
+/// Looks at the ports until the machine ends or its time does.
 async fn watch(
     child: &mut Child,
+    patience: &mut Patience,
     console: &mut Console,
     times: Times,
     steps: &mpsc::Sender<Step>,
     cancel: &CancellationToken,
-) -> Result<(Stop, Option<ExitStatus>, f64), InfraError> {
+) -> Result<(Stop, Option<ExitStatus>), InfraError> {
     let start = Instant::now();
-    let mut patience = Patience::new(child.id());
     loop {
         let (bytes, news) = console.poll().context("reading the console")?;
         tell(steps, news);
@@ -187,12 +196,12 @@ async fn watch(
             None
         };
         if let Some(stop) = stop {
-            return Ok((stop, None, patience.waited()));
+            return Ok((stop, None));
         }
         tokio::select! {
             status = child.wait() => {
                 let status = status.context("waiting for QEMU")?;
-                return Ok((Stop::Exited, Some(status), patience.waited()));
+                return Ok((Stop::Exited, Some(status)));
             }
             () = cancel.cancelled() => return Err(InfraError::Cancelled),
             () = tokio::time::sleep(POLL) => {}

@@ -340,7 +340,8 @@ async fn boot(
         files.kvm,
         seat.as_ref().map(|seat| seat.cpu),
     );
-    let course = machine::run(command, console, times, progress, cancel).await?;
+    let together = seat.is_some();
+    let course = machine::run(command, together, console, times, progress, cancel).await?;
     drop(seat);
     let (boot, end) = classify::outcome(course.stop, course.panicked, &course.ended);
     Ok(Seen {

@@ -16,23 +16,29 @@ const PROCESSES: usize = 32;
 /// Counts the time of one process and its descendants.
 pub struct Patience {
     pid: Option<u32>,
+    together: bool,
     ran: Duration,
     starved: Duration,
     silent: Duration,
     looked: Instant,
-    waited: BTreeMap<u64, Duration>,
+    seen: Threads,
 }
 
+/// By thread: the time it ran, and the time it was ready to run and did not.
+type Threads = BTreeMap<u64, [Duration; 2]>;
+
 impl Patience {
-    /// Watches the descendants of `pid`; without one every second counts.
-    pub fn new(pid: Option<u32>) -> Patience {
+    /// Watches the descendants of `pid`, whose threads share one CPU if they run `together`;
+    /// without one every second counts.
+    pub fn new(pid: Option<u32>, together: bool) -> Patience {
         Patience {
             pid,
+            together,
             ran: Duration::ZERO,
             starved: Duration::ZERO,
             silent: Duration::ZERO,
             looked: Instant::now(),
-            waited: BTreeMap::new(),
+            seen: Threads::new(),
         }
     }
 
@@ -41,13 +47,12 @@ impl Patience {
         let passed = self.looked.elapsed();
         if passed >= LOOK {
             self.looked = Instant::now();
-            let now = self.pid.map(waited).unwrap_or_default();
-            let starved = longest_wait(&self.waited, &now);
-            let could_run = passed.saturating_sub(starved);
+            let now = self.pid.map(threads).unwrap_or_default();
+            let could_run = passed - starved(&self.seen, &now, passed, self.together);
             self.ran += could_run;
             self.starved += passed - could_run;
             self.silent += could_run;
-            self.waited = now;
+            self.seen = now;
         }
         if heard {
             self.silent = Duration::ZERO;
@@ -67,19 +72,29 @@ impl Patience {
     }
 }
 
-/// The longest that one thread waited for a CPU between two looks.
-fn longest_wait(before: &BTreeMap<u64, Duration>, now: &BTreeMap<u64, Duration>) -> Duration {
-    now.iter()
-        .filter_map(|(tid, waited)| waited.checked_sub(*before.get(tid)?))
-        .max()
-        .unwrap_or_default()
+/// Of the time that passed between two looks: that in which the host kept the machine from running.
+///
+/// It is the longest that one thread waited for a CPU. Where all share one they wait for each other,
+/// which is no fault of the host's: then only the time counts in which none of them ran.
+fn starved(before: &Threads, now: &Threads, passed: Duration, together: bool) -> Duration {
+    let since = |of: usize| {
+        now.iter()
+            .filter_map(move |(tid, at)| at[of].checked_sub(before.get(tid)?[of]))
+    };
+    let ran = if together {
+        since(0).sum()
+    } else {
+        Duration::ZERO
+    };
+    let longest = since(1).max().unwrap_or_default();
+    longest.min(passed.saturating_sub(ran))
 }
 
-/// For each thread below `root`: the time it was ready to run and did not.
+/// The threads below `root`.
 ///
-/// A host that does not count this gives nothing, and then wall time decides.
-fn waited(root: u32) -> BTreeMap<u64, Duration> {
-    let mut found = BTreeMap::new();
+/// A host that does not count their times gives none, and then wall time decides.
+fn threads(root: u32) -> Threads {
+    let mut found = Threads::new();
     let mut seen = BTreeSet::new();
     let mut todo = vec![u64::from(root)];
     while let Some(pid) = todo.pop() {
@@ -89,9 +104,9 @@ fn waited(root: u32) -> BTreeMap<u64, Duration> {
         for task in tasks(pid) {
             todo.extend(numbers(&task.join("children")));
             let tid = task.file_name().and_then(|n| n.to_str()?.parse().ok());
-            let wait = numbers(&task.join("schedstat")).get(1).copied();
-            if let (Some(tid), Some(wait)) = (tid, wait) {
-                found.insert(tid, Duration::from_nanos(wait));
+            let times = numbers(&task.join("schedstat"));
+            if let (Some(tid), [ran, waited, ..]) = (tid, &times[..]) {
+                found.insert(tid, [ran, waited].map(|ns| Duration::from_nanos(*ns)));
             }
         }
     }
@@ -116,13 +131,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_wait_of_one_thread_counts() {
-        let at = |a: u64, b: u64| {
-            BTreeMap::from([(1, Duration::from_secs(a)), (2, Duration::from_secs(b))])
+    fn a_machine_starves_while_the_host_keeps_it_from_running() {
+        // Of one thread and of another, in seconds: the time they ran, the time they waited.
+        let at = |times: [[u64; 2]; 2]| {
+            let thread = |n: usize| (n as u64, times[n].map(Duration::from_secs));
+            BTreeMap::from([thread(0), thread(1)])
         };
-        assert_eq!(longest_wait(&at(1, 1), &at(3, 2)), Duration::from_secs(2));
-        assert_eq!(longest_wait(&BTreeMap::new(), &at(3, 2)), Duration::ZERO);
-        assert_eq!(longest_wait(&at(5, 5), &BTreeMap::new()), Duration::ZERO);
+        let before = at([[1, 1], [5, 1]]);
+        let starved = |now: [[u64; 2]; 2], together: bool| {
+            super::starved(&before, &at(now), Duration::from_secs(10), together).as_secs()
+        };
+        // Both had a CPU, or none to wait for.
+        assert_eq!([false, true].map(|t| starved([[7, 1], [5, 1]], t)), [0, 0]);
+        // The second waited for the first.
+        assert_eq!(
+            [false, true].map(|t| starved([[11, 1], [5, 11]], t)),
+            [10, 0]
+        );
+        // Both waited for somebody else; the first had a third of the time.
+        assert_eq!(
+            [false, true].map(|t| starved([[4, 8], [5, 11]], t)),
+            [10, 7]
+        );
+        // One slept and the other waited.
+        assert_eq!([false, true].map(|t| starved([[1, 1], [5, 3]], t)), [2, 2]);
+        // It is seen for the first time, and has nothing to be compared with.
+        let now = at([[9, 9], [9, 9]]);
+        let passed = Duration::from_secs(10);
+        assert_eq!(
+            super::starved(&Threads::new(), &now, passed, false),
+            Duration::ZERO
+        );
     }
 
     #[test]
@@ -132,7 +171,7 @@ mod tests {
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_millis(300));
-        let found = waited(child.id());
+        let found = threads(child.id());
         // The shell's child must go too, or it would outlive the test.
         let sleeper = found.keys().find(|tid| **tid != u64::from(child.id()));
         for pid in sleeper.iter().map(|p| p.to_string()) {
@@ -147,7 +186,7 @@ mod tests {
 
     #[test]
     fn silence_grows_until_something_is_heard() {
-        let mut patience = Patience::new(None);
+        let mut patience = Patience::new(None, false);
         assert_eq!(patience.after(false), Duration::ZERO);
         std::thread::sleep(LOOK + Duration::from_millis(50));
         assert!(patience.after(false) > LOOK);
