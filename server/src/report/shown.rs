@@ -7,6 +7,7 @@ use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::job::{Candidate, Find, Job, Signal};
 use firstbad_api::observation::{CaseResult, CaseStatus, TestObservation};
+use firstbad_api::qemu;
 
 use super::{address, one_line};
 use crate::error::AppError;
@@ -132,6 +133,12 @@ impl<'a> Shown<'a> {
         }
         let words: Vec<String> = run.argv.iter().map(|a| quote(a)).collect();
         writeln!(out, "  {}", words.join(" "))?;
+        if qemu::wants_together(&run.argv) {
+            writeln!(
+                out,
+                "  bound to one CPU, the main thread behind the others, as run.sh does it"
+            )?;
+        }
         writeln!(out, "  with {}", run.qemu_version)
     }
 

@@ -9,6 +9,7 @@ use firstbad_api::observation::{
     BootOutcome, BuildObservation, CaseResult, CaseStatus, CrashKind, RunEnd, RunInputs,
     TestObservation,
 };
+use firstbad_api::qemu;
 use serde::Deserialize;
 
 use super::chip::Chip;

@@ -262,6 +262,20 @@ fn attempts_show_what_they_saw() {
     assert!(html.contains("-append &#39;console=ttyS0 panic=-1&#39;"));
     assert!(html.contains("log/console?at=412&#38;job=42#here"));
     assert!(html.contains("href=\"/jobs/42\""));
+    let bound = "bound to one processor of the host";
+    assert!(!html.contains(bound));
+    let mut wide = tested();
+    let argv = wide["run"]["argv"].as_array_mut().unwrap();
+    argv.extend(
+        [
+            "-device",
+            "max-x86_64-cpu,socket-id=0,core-id=1,thread-id=0",
+        ]
+        .map(Value::from),
+    );
+    let wide = attempt("test", "done", wide);
+    let html = page("attempt-two-vcpus", &AttemptPage::new(&wide, None, None));
+    assert!(html.contains(bound));
 
     let built = json!({"build": "built", "signature": "12".repeat(32), "image_sha256": "ab".repeat(32),
         "config_sha256": "cd".repeat(32), "release": "6.12.57-firstbad", "objects_built": 1_204,
