@@ -113,6 +113,8 @@ function watch() {
 /* The form for a new job: what it would take is looked up after each change. */
 
 let asked = 0;
+// Nobody waits longer for a look-up, milliseconds.
+const GIVE_UP = 60000;
 // The look-up whose answer is on the page, and when the newest one has ended.
 let shown = 0;
 let looked;
@@ -124,7 +126,8 @@ async function preview(form) {
   const body = new URLSearchParams(new FormData(form));
   // A series is written beside the tree: not before somebody says so.
   if (body.get("mbox")) return;
-  const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
+  const signal = AbortSignal.timeout(GIVE_UP);
+  const answer = await fetch(form.getAttribute("action"), { method: "POST", body, signal });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   // What is being pressed stays where it is.
   await released();

@@ -22,8 +22,11 @@ pub const INITRAMFS: &str = "INITRAMFS";
 /// kernel's lines from what a program printed on the console.
 const CMDLINE: &str = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 printk.time=1 \
                        ignore_loglevel panic=-1 rdinit=/init";
-/// In exact mode nothing may depend on the host's entropy or CPU.
-const CMDLINE_EXACT: &str = "nokaslr mitigations=off";
+/// In exact mode nothing may depend on the host's entropy or CPU. Programs that always are at the
+/// same addresses are translated once instead of at every start: see [`translator`].
+const CMDLINE_EXACT: &str = "nokaslr norandmaps mitigations=off";
+/// QEMU's buffer of translated code in exact mode, MiB: the most that it takes.
+const TRANSLATED_MIB: u32 = 2048;
 /// What a kernel has by default, and suites/kernel.config for tasks that hang, seconds; see [`patience`].
 const SOFT_LOCKUP_S: u64 = 10;
 const RCU_STALL_S: u64 = 21;
@@ -173,7 +176,7 @@ pub fn args(
             "-cpu",
             "max",
             "-accel",
-            "tcg",
+            &translator(),
             "-icount",
             &clock(shape.shift),
             "-rtc",
@@ -194,6 +197,15 @@ pub fn args(
     a.extend(serial("s0", CONSOLE));
     a.extend(serial("s1", FRAMES));
     a
+}
+
+/// The translator of an exact run, with so much room for what it translated that it is never full.
+///
+/// When it is, QEMU drops all of it and ends the slice of the vCPU that ran: another one is next.
+/// So with more vCPUs the run would be a function of the room too, by default a part of the host's
+/// memory, and of how long its code is for the host's processor.
+fn translator() -> String {
+    format!("tcg,tb-size={TRANSLATED_MIB}")
 }
 
 /// The clock of an exact run: instructions, with a jump to the next timer when all vCPUs idle.
@@ -310,7 +322,7 @@ mod tests {
         let a = args(Engine::TcgExact, &SHAPE, 7, "quiet", IMAGE, INITRAMFS).join(" ");
         for part in [
             "-M q35,hpet=off -nodefaults",
-            "-cpu max -accel tcg -icount shift=0,sleep=off,rr=record,rrfile=/dev/null",
+            "-cpu max -accel tcg,tb-size=2048 -icount shift=0,sleep=off,rr=record,rrfile=/dev/null",
             "-rtc base=2025-01-01,clock=vm -smp cpus=1,maxcpus=2,sockets=1,cores=2,threads=1",
             "-device max-x86_64-cpu,socket-id=0,core-id=1,thread-id=0 -seed 7",
             "-kernel IMAGE -initrd INITRAMFS -append quiet",

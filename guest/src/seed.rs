@@ -1,16 +1,19 @@
 //! The generator behind every choice in the guest: a function of the plan's seed.
 
+/// FNV-1a, a word at a time: one number for all of `words`, in their order.
+pub fn digest(words: impl IntoIterator<Item = u64>) -> u64 {
+    words.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, word| {
+        (h ^ word).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// SplitMix64: small, seedable, the same on every machine.
 pub struct Rng(u64);
 
 impl Rng {
     /// A generator for one purpose: the same seed and label give the same numbers.
     pub fn new(seed: u64, label: &str) -> Rng {
-        // FNV-1a spreads the label over the state.
-        let hash = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Rng(seed ^ hash)
+        Rng(seed ^ digest(label.bytes().map(u64::from)))
     }
 
     /// The next 64 bits.

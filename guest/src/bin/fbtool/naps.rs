@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::seed::Rng;
+use crate::seed::{Rng, digest};
 
 /// Length of a sleep, microseconds: the least, and how far they lie apart.
 const SLEEP: (u64, u64) = (50, 400);
@@ -17,15 +17,13 @@ const WORK: u64 = 20_000;
 pub fn run(seed: u64, times: u64) -> Result<(), Failure> {
     let mut rng = Rng::new(seed, "naps");
     let began = Instant::now();
-    let mut digest = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
-    for _ in 0..times {
+    let clock = digest((0..times).map(|_| {
         std::thread::sleep(Duration::from_micros(SLEEP.0 + rng.below(SLEEP.1)));
         crate::race::spin(rng.below(WORK));
-        let clock = began.elapsed().as_nanos() as u64;
-        digest = (digest ^ clock).wrapping_mul(0x0100_0000_01b3);
-    }
+        began.elapsed().as_nanos() as u64
+    }));
     println!(
-        "clock {digest:016x} after {times} sleeps, {:?}",
+        "clock {clock:016x} after {times} sleeps, {:?}",
         began.elapsed()
     );
     Ok(())

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Failure;
+use crate::seed::digest;
 
 /// Instructions between reading the shared number and writing it back, about.
 const GAP: u64 = 200;
@@ -35,13 +36,8 @@ pub fn run(file: &str, writers: u64, turns: u64) -> Result<(), Failure> {
     })?;
     let order = order.into_inner().map_err(|e| Failure::call("order", e))?;
     let lost = writers * turns - shared.load(Ordering::Relaxed);
-    // FNV-1a over the numbers of the writers in the order of their turns.
-    let digest = order
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, who: &u64| {
-            (h ^ who).wrapping_mul(0x0100_0000_01b3)
-        });
-    println!("interleaving {digest:016x} lost {lost}");
+    let order = digest(order);
+    println!("interleaving {order:016x} lost {lost}");
     Ok(())
 }
 
