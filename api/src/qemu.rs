@@ -199,7 +199,7 @@ pub fn args(
     a
 }
 
-/// The translator of an exact run, with so much room for what it translated that it is never full.
+/// The translator of an exact run, with so much room for what it translated that it is hardly ever full.
 ///
 /// When it is, QEMU drops all of it and ends the slice of the vCPU that ran: another one is next.
 /// So with more vCPUs the run would be a function of the room too, by default a part of the host's
