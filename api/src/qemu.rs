@@ -219,12 +219,16 @@ fn clock(shift: u8) -> String {
 }
 
 /// `-smp VCPUS` for a machine that records, which QEMU refuses with more than one CPU on that
-/// option: the others are plugged in before the machine starts, and it prints the same.
+/// option: the others are plugged in before the machine starts, and it prints the same. The thread
+/// of the vCPUs is named, for [`TOGETHER`].
 fn plugged(vcpus: u32) -> Vec<String> {
     let mut a = words(&[
         "-smp",
         &format!("cpus=1,maxcpus={vcpus},sockets=1,cores={vcpus},threads=1"),
     ]);
+    if vcpus > 1 {
+        a.extend(words(&["-name", "debug-threads=on"]));
+    }
     for core in 1..vcpus {
         a.push("-device".to_owned());
         a.push(format!("{PLUGGED},socket-id=0,core-id={core},thread-id=0"));
@@ -240,24 +244,26 @@ pub fn wants_together(args: &[String]) -> bool {
     args.iter().any(|a| a.starts_with(PLUGGED))
 }
 
-/// Runs QEMU, `$2` and what follows, with all its threads on the host's processor `$1`, the main
-/// one behind the one of the vCPUs.
+/// Runs QEMU, `$2` and what follows, with all its threads on the host's processor `$1`, the vCPUs'
+/// behind all others.
 ///
-/// With more than one vCPU their order depends on whose thread comes first at a timer's end or
-/// when all of them halt, in a window that the record does not close. This way it is nearly always
-/// the vCPUs'.
+/// That thread wakes the main one at every timer that is due, and so asks it for a turn at the
+/// clock. With more than one vCPU their order depends on when that turn is, in a window that the
+/// record does not close. A thread of the idle class is left at once for any other that wakes on
+/// its processor: the turn is always the next one, and no host's timer has a say in it.
 pub const TOGETHER: &str = r#"together() {
     taskset -cp "$1" $$ >/dev/null
     shift
     "$@" &
-    qemu=$! tries=0
-    while [ -d "/proc/$qemu/task" ] && [ "$(ls "/proc/$qemu/task" 2>/dev/null | wc -l)" -lt 3 ] &&
-        [ "$tries" -lt 500 ]; do
+    qemu=$! vcpus='' tries=0
+    while [ -z "$vcpus" ] && [ -d "/proc/$qemu/task" ] && [ "$tries" -lt 500 ]; do
         tries=$((tries + 1))
         sleep 0.01
+        vcpus=$(grep -ls CPU "/proc/$qemu/task/"*/comm)
     done
-    [ ! -d "/proc/$qemu" ] || { chrt --batch --pid 0 "$qemu" && renice -n 19 -p "$qemu" >/dev/null; } ||
-        echo 'chrt or renice failed: the order of the vCPUs is less sure' >&2
+    vcpus=${vcpus%/comm}
+    [ ! -d "/proc/$qemu" ] || chrt --idle --pid 0 "${vcpus##*/}" ||
+        echo 'chrt failed: the order of the vCPUs is less sure' >&2
     wait "$qemu"
 }
 "#;
@@ -324,7 +330,8 @@ mod tests {
             "-M q35,hpet=off -nodefaults",
             "-cpu max -accel tcg,tb-size=2048 -icount shift=0,sleep=off,rr=record,rrfile=/dev/null",
             "-rtc base=2025-01-01,clock=vm -smp cpus=1,maxcpus=2,sockets=1,cores=2,threads=1",
-            "-device max-x86_64-cpu,socket-id=0,core-id=1,thread-id=0 -seed 7",
+            "threads=1 -name debug-threads=on -device max-x86_64-cpu,socket-id=0,core-id=1,thread-id=0",
+            "-seed 7",
             "-kernel IMAGE -initrd INITRAMFS -append quiet",
             "-nic none",
         ] {
@@ -341,13 +348,21 @@ mod tests {
         };
         let words = ["sh".to_owned(), "-c".to_owned(), "'exit 3'".to_owned()];
         assert_eq!(shell(&of(1), &words), "sh -c 'exit 3'");
+        let run = |words: &[String]| {
+            let mut sh = std::process::Command::new("sh");
+            sh.args(["-c", &shell(&of(2), words)]).output().unwrap()
+        };
         // A program that ends at once: its code, and nothing else is said.
-        let script = shell(&of(2), &words);
-        let done = std::process::Command::new("sh")
-            .args(["-c", &script])
-            .output();
-        let done = done.unwrap();
+        let done = run(&words);
         assert_eq!(done.status.code(), Some(3), "{done:?}");
+        assert!(done.stderr.is_empty(), "{done:?}");
+        // One with a thread of that name: it is the one that comes last, and bound to one CPU.
+        let named = "'echo ALL CPUs/TCG >/proc/$$/comm; sleep 1; chrt -p $$; taskset -cp $$'";
+        let done = run(&["sh".to_owned(), "-c".to_owned(), named.to_owned()]);
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(said.contains("SCHED_IDLE"), "{done:?}");
+        let list = said.trim().rsplit(' ').next().unwrap_or_default();
+        assert!(list.parse::<u32>().is_ok(), "{done:?}");
         assert!(done.stderr.is_empty(), "{done:?}");
     }
 

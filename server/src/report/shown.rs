@@ -136,7 +136,7 @@ impl<'a> Shown<'a> {
         if qemu::wants_together(&run.argv) {
             writeln!(
                 out,
-                "  bound to one CPU, the main thread behind the others, as run.sh does it"
+                "  bound to one CPU, the thread of the vCPUs behind the others, as run.sh does it"
             )?;
         }
         writeln!(out, "  with {}", run.qemu_version)
