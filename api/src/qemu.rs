@@ -277,6 +277,32 @@ pub fn shell(args: &[String], words: &[String]) -> String {
     }
 }
 
+/// How machines are made, in a text that another one of this module's programs may not have: part of
+/// what a worker's tools are, so that no job mixes runs of two.
+pub fn recipe() -> String {
+    let mut text = TOGETHER.to_owned();
+    for (engine, mode) in [
+        (Engine::TcgExact, RunMode::Exact),
+        (Engine::Tcg, RunMode::Real),
+        (Engine::Kvm, RunMode::Real),
+    ] {
+        for (vcpus, shift) in [(1, 0), (2, SHIFT_MAX)] {
+            let shape = VmShape {
+                mode,
+                vcpus,
+                memory_mib: 1024,
+                shift,
+                calm: false,
+            };
+            // The suite's own words are none, which cannot be refused.
+            let line = cmdline(engine, shift, "").unwrap_or_default();
+            text += &args(engine, &shape, 1, &line, IMAGE, INITRAMFS).join("\n");
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// What every machine has, the canary's too: no network, no disk, no display.
 pub fn common(memory_mib: u32) -> Vec<String> {
     let mut a = words(&[
@@ -338,6 +364,24 @@ mod tests {
             assert!(a.contains(part), "{part} in {a}");
         }
         assert!(!a.contains("virtio"), "host-timed devices break exact runs");
+    }
+
+    #[test]
+    fn the_recipe_has_every_way_that_a_machine_is_made() {
+        let recipe = recipe();
+        for part in [
+            TOGETHER,
+            "\ntcg,tb-size=2048\n",
+            "\ntcg,thread=multi\n",
+            "\nkvm\n",
+            "norandmaps",
+            "rcu_cpu_stall_timeout=300",
+            "\n-sandbox\n",
+            "cpus=1,maxcpus=1,",
+            PLUGGED,
+        ] {
+            assert!(recipe.contains(part), "{part} in {recipe}");
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub struct Capabilities {
     pub toolchain: String,
     /// First line of `qemu-system-x86_64 --version`: part of the test identity.
     pub qemu_version: String,
-    /// SHA-256 over guest binary and the versions of the host programs suites use: part of the test identity.
+    /// SHA-256 over guest binary, the versions of the host programs suites use and how machines are
+    /// made: part of the test identity.
     pub toolset: String,
     /// Attempt kinds this worker takes.
     pub kinds: Vec<String>,

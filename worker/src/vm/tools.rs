@@ -284,8 +284,9 @@ fn library_of(line: &str) -> Option<&str> {
     path.starts_with('/').then_some(path)
 }
 
-/// SHA-256 over the named files, the usual host programs with their libraries, and what compiles
-/// a user's C source.
+/// SHA-256 over the named files, the usual host programs with their libraries, what compiles
+/// a user's C source, and how a machine is made: a job keeps to one toolset, so none of its runs is
+/// compared with one of other flags when workers are upgraded meanwhile.
 ///
 /// A program that is missing counts as missing: installing it changes the toolset.
 pub fn digest(own: &[PathBuf]) -> Result<String, InfraError> {
@@ -294,6 +295,7 @@ pub fn digest(own: &[PathBuf]) -> Result<String, InfraError> {
         add(&mut hash, &file_name(path), path)?;
     }
     hash.update(programs_digest()?);
+    hash.update(qemu::recipe());
     Ok(hex::encode(hash.finalize()))
 }
 
