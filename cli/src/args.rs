@@ -478,7 +478,8 @@ pub struct RunSuiteArgs {
     /// Longest time of the whole run, wall clock [default: 20 minutes, and 2 for each test of fstests].
     #[arg(long, value_name = "SECONDS")]
     pub deadline: Option<u64>,
-    /// Keep console, initramfs and results here [default: nothing is kept].
+    /// Keep kernel, initramfs, console and results here and, of an exact run, `run.sh`, which runs
+    /// it again with QEMU alone [default: nothing is kept].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Where the static PID 1 of the virtual machines is [default: beside this program].

@@ -10,7 +10,7 @@ use firstbad_api::artefact::{INITRAMFS_BASE, INITRAMFS_RUN};
 use firstbad_api::attempt::Attempt;
 use firstbad_api::limits::ARTEFACT_BYTES;
 use firstbad_api::observation::TestObservation;
-use firstbad_api::qemu;
+use firstbad_api::qemu::{self, IMAGE, INITRAMFS};
 use firstbad_worker::vm::{self, Recorded, RunResult};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -173,28 +173,41 @@ fn difference(stored: &[u8], now: &[u8]) -> Option<(usize, String, String)> {
 /// The same for a person without this program: a shell script.
 fn by_hand(recording: &Recording, client: &Client) -> String {
     let run = &recording.seen.run;
-    let words: Vec<String> = run.argv.iter().map(|w| quote(&line(w))).collect();
     let get = |sha256: &str, to: &str| {
         format!("curl -sSf {} {to}\n", quote(&client.page(&address(sha256))))
     };
     format!(
         "# Attempt {}: {}, seed {}; recorded with {}.\n\
-         # In an empty directory:\nset -e\n{}{}{}\
-         printf '%s  %s\\n' {} IMAGE {} INITRAMFS | sha256sum -c\n\
-         {}\n\
-         # The file `console` is the recorded one, byte for byte, if this says OK:\n\
-         echo '{}  console' | sha256sum -c\n",
+         # In an empty directory:\nset -e\n{}{}{}{}",
         recording.id,
         line(&recording.suite),
         run.seed,
         line(&run.qemu_version),
-        get(&run.image_sha256, "-o IMAGE"),
-        get(&recording.initramfs[0], ">INITRAMFS"),
-        get(&recording.initramfs[1], ">>INITRAMFS"),
+        get(&run.image_sha256, &format!("-o {IMAGE}")),
+        get(&recording.initramfs[0], &format!(">{INITRAMFS}")),
+        get(&recording.initramfs[1], &format!(">>{INITRAMFS}")),
+        with_qemu_alone(&recording.seen, IMAGE, INITRAMFS),
+    )
+}
+
+/// A shell's lines that run it again with these files and end well if it was the same.
+pub fn with_qemu_alone(seen: &TestObservation, image: &str, initramfs: &str) -> String {
+    let run = &seen.run;
+    let word = |word: &String| match word.as_str() {
+        IMAGE => image.to_owned(),
+        INITRAMFS => initramfs.to_owned(),
+        other => quote(&line(other)),
+    };
+    let words: Vec<String> = run.argv.iter().map(word).collect();
+    format!(
+        "printf '%s  %s\\n' {} {image} {} {initramfs} | sha256sum -c\n\
+         {}\n\
+         # The file `console` is the recorded one, byte for byte, if this says OK:\n\
+         echo '{}  console' | sha256sum -c\n",
         quote(&line(&run.image_sha256)),
         quote(&line(&run.initramfs_sha256)),
         qemu::shell(&run.argv, &words),
-        line(&recording.seen.console_sha256).replace('\'', ""),
+        line(&seen.console_sha256).replace('\'', ""),
     )
 }
 

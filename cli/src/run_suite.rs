@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{Mode, RunSuiteArgs};
 use crate::fail::{Done, Fail};
+use crate::replay::with_qemu_alone;
 use crate::text::{self, line};
 use crate::{custom, daemon};
 
@@ -74,8 +75,14 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
     let json = serde_json::to_string_pretty(&seen)
         .map_err(|e| Fail::Infrastructure(format!("the results: {e}")))?;
     if args.dir.is_some() {
-        std::fs::write(place.dir.join("results.json"), &json)
-            .map_err(|e| Fail::Infrastructure(format!("cannot write the results: {e}")))?;
+        let keep = |name: &str, text: &str| {
+            std::fs::write(place.dir.join(name), text)
+                .map_err(|e| Fail::Infrastructure(format!("cannot write {name}: {e}")))
+        };
+        keep("results.json", &json)?;
+        if work.shape.mode == RunMode::Exact {
+            keep("run.sh", &script(&name, &seen, &run.initramfs))?;
+        }
     }
     if args.json {
         println!("{json}");
@@ -83,6 +90,18 @@ async fn attempt(args: &RunSuiteArgs) -> Done {
         print!("{}", describe(&name, &seen));
     }
     Ok(verdict(&seen))
+}
+
+/// Runs it again with QEMU alone, in the directory that it is kept in.
+fn script(suite: &str, seen: &TestObservation, initramfs: &Path) -> String {
+    let initramfs = initramfs.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "# {}, seed {}; recorded with {}.\nset -e\ncd \"$(dirname \"$0\")\"\n{}",
+        line(suite),
+        seen.run.seed,
+        line(&seen.run.qemu_version),
+        with_qemu_alone(seen, vm::IMAGE_FILE, &initramfs),
+    )
 }
 
 /// What a lease would have asked for, and what people call it.

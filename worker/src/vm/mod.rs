@@ -52,6 +52,8 @@ pub use tools::programs_digest;
 
 /// Time for the boot that proves or refutes KVM, seconds.
 const PROOF_S: u64 = 60;
+/// Name of the checked kernel image in a run's own directory.
+pub const IMAGE_FILE: &str = "image";
 /// Name of the directory that the sandbox writes, in a run's own.
 const OUT: &str = "out";
 
@@ -166,7 +168,7 @@ pub async fn run_test(
     progress: mpsc::Sender<Progress>,
     cancel: CancellationToken,
 ) -> Result<RunResult, InfraError> {
-    let copy = scratch.join("image");
+    let copy = scratch.join(IMAGE_FILE);
     let path = checked("kernel image", image, &work.image_sha256, copy).await?;
     let kernel = Image {
         path: &path,

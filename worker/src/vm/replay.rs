@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::{self, Times};
-use super::{Files, OUT, RunResult, Vm, blocking, boot, checked, cpio};
+use super::{Files, IMAGE_FILE, OUT, RunResult, Vm, blocking, boot, checked, cpio};
 use crate::error::{Context, InfraError};
 
 /// Name of the debugger's socket in the directory that the sandbox writes.
@@ -57,7 +57,7 @@ pub async fn replay(
         "kernel image",
         recorded.image,
         &run.image_sha256,
-        dir.join("image"),
+        dir.join(IMAGE_FILE),
     );
     let image = image.await?;
     let joined = join(recorded.initramfs.to_vec(), dir.join("initramfs.joined"));

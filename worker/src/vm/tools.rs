@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use firstbad_api::qemu;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Context, InfraError};
