@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-powercut bench-replay bench-search bench-web fuzz-api
+.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-order bench-powercut bench-replay bench-search bench-web fuzz-api
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
@@ -24,6 +24,10 @@ screenshots:
 # Exact runs, repeated: the same bytes? RUNS=20 SUITES='btrfs/smoke' KERNEL=bzImage
 bench-determinism:
 	@scripts/bench-determinism.sh
+
+# Exact runs on a host that delays QEMU where it hurts: the same bytes? RUNS=12 SUITE=btrfs/smoke CASE= KERNEL=bzImage
+bench-order:
+	@scripts/bench-order.sh
 
 # A recorded run again, with firstbad and without: ATTEMPT=60 RUNS=20, server as in FIRSTBAD_SERVER
 bench-replay:

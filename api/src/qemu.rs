@@ -259,7 +259,7 @@ pub const TOGETHER: &str = r#"together() {
     while [ -z "$vcpus" ] && [ -d "/proc/$qemu/task" ] && [ "$tries" -lt 500 ]; do
         tries=$((tries + 1))
         sleep 0.01
-        vcpus=$(grep -ls CPU "/proc/$qemu/task/"*/comm)
+        vcpus=$(grep -ls CPU "/proc/$qemu/task/"*/comm || :)
     done
     vcpus=${vcpus%/comm}
     [ ! -d "/proc/$qemu" ] || chrt --idle --pid 0 "${vcpus##*/}" ||
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!(shell(&of(1), &words), "sh -c 'exit 3'");
         let run = |words: &[String]| {
             let mut sh = std::process::Command::new("sh");
-            sh.args(["-c", &shell(&of(2), words)]).output().unwrap()
+            sh.args(["-e", "-c", &shell(&of(2), words)]).output().unwrap()
         };
         // A program that ends at once: its code, and nothing else is said.
         let done = run(&words);
