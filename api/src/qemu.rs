@@ -394,7 +394,9 @@ mod tests {
         assert_eq!(shell(&of(1), &words), "sh -c 'exit 3'");
         let run = |words: &[String]| {
             let mut sh = std::process::Command::new("sh");
-            sh.args(["-e", "-c", &shell(&of(2), words)]).output().unwrap()
+            sh.args(["-e", "-c", &shell(&of(2), words)])
+                .output()
+                .unwrap()
         };
         // A program that ends at once: its code, and nothing else is said.
         let done = run(&words);

@@ -40,7 +40,7 @@ fn the_script_alone_sees_what_the_run_saw() {
     let run = dir.path().join("run");
     let image = wanted("FIRSTBAD_TEST_BZIMAGE");
     let ran = Command::new(env!("CARGO_BIN_EXE_firstbad"))
-        .args(["run-suite", "btrfs/smoke", "--kernel"])
+        .args(["run-suite", "btrfs/smoke", "--vcpus", "2", "--kernel"])
         .arg(&image)
         .arg("--dir")
         .arg(&run)
@@ -51,6 +51,10 @@ fn the_script_alone_sees_what_the_run_saw() {
     let said = String::from_utf8_lossy(&ran.stdout);
     let why = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{said}{why}");
+    let kept = Command::new("sh").arg(run.join("run.sh")).output().unwrap();
+    let said = String::from_utf8_lossy(&kept.stdout);
+    assert!(kept.status.success(), "{kept:?}");
+    assert!(said.ends_with("console: OK\n"), "{said}");
     let seen = std::fs::read(run.join("results.json")).unwrap();
     let seen: TestObservation = serde_json::from_slice(&seen).unwrap();
     let initramfs = find(&run, &seen.run.initramfs_sha256).unwrap();
