@@ -19,12 +19,7 @@ RUNS=${RUNS:-100}
 ROWS=${ROWS:-calm exact shift=1 shift=3 shift=6 vcpus=2 vcpus=2,shift=3 vcpus=4 mixed tcg tcg,vcpus=2}
 BUSY_KERNEL=${BUSY_KERNEL:-}
 
-if [ -z "${KERNEL:-}" ]; then
-    "$ROOT/scripts/setup.sh"
-    open_step 'compile firstbad' build_all
-    step 'test kernel' "$ROOT/scripts/test-kernel.sh"
-    KERNEL=$STATE/test-kernel/bzImage
-fi
+need_kernel
 export FIRSTBAD_GUEST_DIR=${FIRSTBAD_GUEST_DIR:-$GUEST_DIR}
 SAME=$({ qemu-system-x86_64 --version && cat "$KERNEL" $BUSY_KERNEL "$FIRSTBAD" "$FIRSTBAD_GUEST_DIR"/{firstbad-guest,fbtool}; } | sha256sum)
 OUT=$STATE/exploration/${SAME:0:16}

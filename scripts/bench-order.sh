@@ -22,12 +22,7 @@ KINDS='ordered control'
 [ "$VCPUS" -gt 1 ] || KINDS=free
 export OUT=$STATE/order
 
-if [ -z "${KERNEL:-}" ]; then
-    "$ROOT/scripts/setup.sh"
-    open_step 'compile firstbad' build_all
-    step 'test kernel' "$ROOT/scripts/test-kernel.sh"
-    KERNEL=$STATE/test-kernel/bzImage
-fi
+need_kernel
 export FIRSTBAD_GUEST_DIR=${FIRSTBAD_GUEST_DIR:-$GUEST_DIR}
 rm -rf "$OUT"
 mkdir -p "$OUT/bin"

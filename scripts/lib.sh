@@ -81,3 +81,12 @@ browser_account() {
     }
     printf '%s\n' "$file"
 }
+
+# need_kernel: KERNEL is the tests' own, built with everything that is missing, unless it is given.
+need_kernel() {
+    [ -z "${KERNEL:-}" ] || return 0
+    "$ROOT/scripts/setup.sh"
+    open_step 'compile firstbad' build_all
+    step 'test kernel' "$ROOT/scripts/test-kernel.sh"
+    KERNEL=$STATE/test-kernel/bzImage
+}
