@@ -27,6 +27,20 @@ function follows() {
   return end < 120;
 }
 
+// All but a search that somebody may be writing, which keeps its words, its choices and the focus.
+function renew(fresh) {
+  const [search, blank] = [main, fresh].map((of) => of.querySelector(":scope > [role=search]"));
+  if (!search || !blank) {
+    main.replaceChildren(...fresh.childNodes);
+    return;
+  }
+  for (const old of [...main.childNodes]) if (old !== search) old.remove();
+  const all = [...fresh.childNodes];
+  const at = all.indexOf(blank);
+  search.before(...all.slice(0, at));
+  search.after(...all.slice(at + 1));
+}
+
 async function refresh() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!answer.ok) return;
@@ -43,7 +57,7 @@ async function refresh() {
   const was = opened(main);
   const focus = document.activeElement?.id;
   document.title = page.title;
-  main.replaceChildren(...fresh.childNodes);
+  renew(fresh);
   if (!fresh.dataset.live) delete main.dataset.live;
   for (const d of details(main)) {
     const open = was.get(d.querySelector("summary")?.textContent);

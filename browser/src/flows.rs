@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use serde_json::json;
 use thirtyfour::By;
 
 use crate::Server;
@@ -23,6 +24,9 @@ const PRIVATE: &str = "Private: only you and operators see it";
 /// Makes the server's answers to scripts late.
 const SLOW: &str = "const ask = window.fetch;
     window.fetch = (...about) => new Promise((go) => setTimeout(go, 1000)).then(() => ask(...about));";
+/// What somebody wrote and chose for a search, and where the cursor is.
+const WRITTEN: &str = "return [document.getElementById('q').value,
+    document.querySelector('[role=search] [name=state]').value, document.activeElement.id];";
 
 #[derive(clap::Args)]
 pub struct FlowsArgs {
@@ -133,6 +137,9 @@ impl Steps<'_> {
         step!(self, "mark a candidate by hand", self.mark(&job));
         step!(self, "take the mark back", self.unmark(&job));
         step!(self, "cancel", self.cancel(&job));
+        let job = step!(self, "submit another", self.submit("200", false));
+        step!(self, "write a search meanwhile", self.writes_a_search(&job));
+        step!(self, "cancel the other", self.cancel(&job));
         let job = step!(self, "submit a long one", self.submit("900", false));
         step!(self, "see what a run writes", self.tail());
         step!(self, "follow its log", self.follow());
@@ -249,6 +256,28 @@ impl Steps<'_> {
         Ok(())
     }
 
+    /// The list of jobs changes under who writes a search, who loses nothing by it.
+    async fn writes_a_search(&self, job: &str) -> anyhow::Result<()> {
+        let person = &self.person;
+        person.go("/").await?;
+        person.press("Narrow it down").await?;
+        person.choose_named("state", "queued").await?;
+        person.fill("q", "btrfs").await?;
+        let row = format!("li:has(a[href='{job}'])");
+        let before = person.read(&row).await?;
+        ensure!(!before.is_empty(), "the job is not listed");
+        let changed = |text: &str| !text.is_empty() && text != before;
+        person.sees(&row, WORK, changed).await?;
+        let written = person.browser.driver.execute(WRITTEN, vec![]).await?;
+        let written = written.json();
+        let expected = json!(["btrfs", "queued", "q"]);
+        ensure!(
+            *written == expected,
+            "of what was written is left: {written}"
+        );
+        Ok(())
+    }
+
     /// Without scripts the page is loaded again by itself.
     async fn refreshes(&self) -> anyhow::Result<()> {
         self.falls(2).await
@@ -279,18 +308,10 @@ impl Steps<'_> {
     async fn mark(&self, job: &str) -> anyhow::Result<()> {
         let person = &self.person;
         person.go(job).await?;
-        let good = By::Css("table.candidates tbody tr code.hash[title]");
-        let rev = person
-            .browser
-            .driver
-            .find(good)
-            .await?
-            .attr("title")
-            .await?;
+        let first = "table.candidates tbody tr code.hash[title]";
+        let rev = person.attr(first, "title").await?;
         person.press("Mark, change or cancel").await?;
-        person
-            .fill("mark-rev", &rev.context("no revision")?)
-            .await?;
+        person.fill("mark-rev", &rev).await?;
         person.choose("mark-word", "good").await?;
         person.fill("mark-why", "it runs on my own machine").await?;
         person.press("Mark it").await?;
@@ -343,8 +364,7 @@ impl Steps<'_> {
     /// At the end of a log newer lines appear, and the page stays at the end.
     async fn follow(&self) -> anyhow::Result<()> {
         let person = &self.person;
-        let link = person.browser.driver.find(By::Css("#tail a")).await?;
-        let to = link.attr("href").await?.context("no link to the log")?;
+        let to = person.attr("#tail a", "href").await?;
         person.go(&to).await?;
         person
             .sees(".log", SOON, |text| text.contains("of the run"))

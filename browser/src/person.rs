@@ -117,6 +117,20 @@ impl Person<'_> {
         Ok(element.text().await.unwrap_or_default())
     }
 
+    /// An attribute of what is there, as soon as it is.
+    pub async fn attr(&self, css: &str, name: &str) -> anyhow::Result<String> {
+        let began = Instant::now();
+        loop {
+            let element = self.found(By::Css(css)).await?;
+            // It may be replaced at any moment by a newer one, which has it too.
+            match element.attr(name).await {
+                Ok(value) => return value.with_context(|| format!("{css} has no {name}")),
+                Err(error) if began.elapsed() > SOON => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Reads there until it is as expected, and returns it.
     pub async fn sees(
         &self,
