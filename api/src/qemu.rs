@@ -250,20 +250,25 @@ pub fn wants_together(args: &[String]) -> bool {
 /// That thread wakes the main one at every timer that is due, and so asks it for a turn at the
 /// clock. With more than one vCPU their order depends on when that turn is, in a window that the
 /// record does not close. A thread of the idle class is left at once for any other that wakes on
-/// its processor: the turn is always the next one, and no host's timer has a say in it.
+/// its processor: the turn is always the next one, and no host's timer has a say in it. Where they
+/// cannot be put in order, the machine is ended and the code is 125.
 pub const TOGETHER: &str = r#"together() {
-    taskset -cp "$1" $$ >/dev/null
+    taskset -cp "$1" $$ >/dev/null || return 125
     shift
     "$@" &
     qemu=$! vcpus='' tries=0
-    while [ -z "$vcpus" ] && [ -d "/proc/$qemu/task" ] && [ "$tries" -lt 500 ]; do
+    while [ -z "$vcpus" ] && [ -d "/proc/$qemu/task" ] && [ "$tries" -lt 1000 ]; do
         tries=$((tries + 1))
         sleep 0.01
         vcpus=$(grep -ls CPU "/proc/$qemu/task/"*/comm || :)
     done
     vcpus=${vcpus%/comm}
-    [ ! -d "/proc/$qemu" ] || chrt --idle --pid 0 "${vcpus##*/}" ||
-        echo 'chrt failed: the order of the vCPUs is less sure' >&2
+    [ ! -d "/proc/$qemu" ] || chrt --idle --pid 0 "${vcpus##*/}" || {
+        echo "the vCPUs' thread was not found or cannot come last: no exact run" >&2
+        kill "$qemu" || :
+        wait "$qemu" || :
+        return 125
+    }
     wait "$qemu"
 }
 "#;
@@ -410,6 +415,15 @@ mod tests {
         let list = said.trim().rsplit(' ').next().unwrap_or_default();
         assert!(list.parse::<u32>().is_ok(), "{done:?}");
         assert!(done.stderr.is_empty(), "{done:?}");
+        // One whose thread cannot be put there does not go on without order.
+        let fake = shell(&of(2), &["sleep".to_owned(), "3600".to_owned()]).replace("chrt", "false");
+        let mut sh = std::process::Command::new("sh");
+        let done = sh
+            .args(["-e", "-c", &fake.replace("CPU ", "sleep ")])
+            .output();
+        let done = done.unwrap();
+        assert_eq!(done.status.code(), Some(125), "{done:?}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("no exact run"));
     }
 
     #[test]
