@@ -36,6 +36,12 @@ const AXE: &str = "const done = arguments[0];
 const SOURCE: &str = "const done = arguments[0];
     fetch(location.href).then((answer) => answer.text()).then(done, () => done(null));";
 
+/// The server's answer.
+const STATUS: &str = "return performance.getEntriesByType('navigation')[0].responseStatus;";
+
+/// A page that is not there, which is looked at too.
+const NOWHERE: &str = "/nowhere";
+
 /// Where the page leads to on this server.
 const LINKS: &str = "return Array.from(document.querySelectorAll(\"a[href^='/']\"),
     (a) => a.getAttribute('href'));";
@@ -82,7 +88,12 @@ pub async fn run(args: &LookArgs) -> anyhow::Result<bool> {
             browser.dress(width, dark).await?;
             let url = format!("{}{path}", args.server.server);
             browser.driver.goto(&url).await?;
-            let faults = faults(&browser, width, args.axe.is_some()).await?;
+            let mut faults = faults(&browser, width, args.axe.is_some()).await?;
+            let status = browser.driver.execute(STATUS, vec![]).await?;
+            let wanted = if path == NOWHERE { 404 } else { 200 };
+            if *status.json() != wanted {
+                faults.push(format!("the answer is {}", status.json()));
+            }
             let said = if faults.is_empty() { "well" } else { "WRONG" };
             println!("{name:<10} {dress:<7} {said:<6} {path}");
             for fault in &faults {
@@ -136,11 +147,7 @@ fn texts(value: &Value) -> Vec<String> {
 async fn kinds(browser: &Browser, server: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    let mut to_do = vec![
-        "/".to_owned(),
-        "/nowhere".to_owned(),
-        "/jobs/new".to_owned(),
-    ];
+    let mut to_do = vec!["/".to_owned(), NOWHERE.to_owned(), "/jobs/new".to_owned()];
     while let Some(path) = to_do.pop() {
         let name = kind(&path);
         if !seen.insert(name.clone()) {

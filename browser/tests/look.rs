@@ -28,6 +28,13 @@ const RELEASE: usize = 6;
 /// Where a case begins to fail, and where writing becomes slower.
 const FAILS: usize = 33;
 const SLOWS: usize = 45;
+/// What every log says: parts with and without errors, colours, and a line that is too long.
+const LOG: &str = "firstbad: boot\n[    0.000000] Linux version 6.12.3 (builder@firstbad)\n\
+    [    0.412000] \u{1b}[1mBTRFS info\u{1b}[0m (device ram0): using crc32c\n\
+    firstbad: case eof starts\n[    2.100000] ------------[ cut here ]------------\n\
+    [    2.100010] WARNING: CPU: 0 PID: 1 at fs/btrfs/direct-io.c:812 btrfs_direct_write+0x1f/0x900 \
+    with registers 0123456789abcdef 0123456789abcdef 0123456789abcdef 0123456789abcdef <&>\n\
+    fs/btrfs/direct-io.c:812: error: too few arguments\nfirstbad: case eof ends\n";
 
 async fn start() -> TestServer {
     TestServer::start_with(|config| {
@@ -209,6 +216,7 @@ async fn every_kind_of_page_is_fit_to_be_looked_at() {
     let server = start().await;
     account(&server, "olga", "operator").await;
     let mut worker = server.register().await;
+    worker.says = Some(LOG);
     watched(&server, &mut worker).await;
     let (revs, releases) = tree(&server).await;
     webhooks(&server).await;

@@ -238,6 +238,7 @@ impl TestServer {
             same: vec![],
             compiled: None,
             config: None,
+            says: None,
             lies: false,
         }
     }
@@ -254,6 +255,8 @@ pub struct FakeWorker<'a> {
     pub compiled: Option<&'static str>,
     /// The `.config` of the kernel built from a revision.
     pub config: Option<fn(&str) -> &'static str>,
+    /// The log of everything it does.
+    pub says: Option<&'static str>,
     /// No run of it prints what another one of the same did.
     pub lies: bool,
 }
@@ -317,6 +320,13 @@ impl FakeWorker<'_> {
     }
 
     pub async fn finish(&self, lease: &Lease, finish: Finish) -> StatusCode {
+        if let Some(text) = self.says {
+            let name = match lease.work {
+                Work::Build(_) => "build",
+                Work::Test(_) => "console",
+            };
+            assert!(self.put_log(lease, name, 0, text.as_bytes()).await);
+        }
         let request = FinishRequest {
             fence: lease.fence,
             finish,
