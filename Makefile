@@ -1,6 +1,6 @@
 # Each target installs what it needs itself (Debian 12, root); see scripts/.
 
-.PHONY: demo demo-wsl2 test up screenshots audit bench-determinism bench-exploration bench-order bench-powercut bench-replay bench-search bench-web fuzz-api
+.PHONY: demo demo-wsl2 test up screenshots audit bench-bisection bench-determinism bench-exploration bench-order bench-powercut bench-replay bench-search bench-web fuzz-api
 
 # CULPRIT=direct-io|busy-inodes|dio-slow|dio-2pct|fix|in-broken|noisy-warning  MODE=exact|real  KEEP=1
 demo:
@@ -32,6 +32,10 @@ bench-order:
 # A recorded run again, with firstbad and without: ATTEMPT=60 RUNS=20, server as in FIRSTBAD_SERVER
 bench-replay:
 	@scripts/bench-replay.sh
+
+# A planted search, each time from an empty database: the same probes, bytes and answer? CULPRIT=busy-inodes RUNS=2
+bench-bisection:
+	@scripts/bench-bisection.sh
 
 # Which knob reaches most schedules? RUNS=100 ROWS='exact shift=3' BUSY_KERNEL=bzImage
 bench-exploration:

@@ -2,6 +2,17 @@
 # shellcheck shell=bash
 
 UP_PID=
+# Of worker/src/sandbox.rs.
+SANDBOX_UID=64738
+
+# ccache_given DATA FROM: the worker of DATA need not compile what the cache FROM has. A worker's
+# files are its sandbox's.
+ccache_given() {
+    local to=$1/worker/ccache from=$2
+    mkdir -p "$to" "$from"
+    cp -r "$from" "$to/linux-demo"
+    [ "$(id -u)" -ne 0 ] || chown -R "$SANDBOX_UID:$SANDBOX_UID" "$to/linux-demo"
+}
 
 # up_start DATA OPTIONS...: server and worker in the background, ready for requests.
 up_start() {

@@ -11,8 +11,6 @@ set -euo pipefail
 
 DATA=$STATE/test-data
 PLANT=$STATE/test-demo
-# Of worker/src/sandbox.rs.
-SANDBOX_UID=64738
 UPLOG=$STATE/log/up-test-data.log
 DRILLED=$STATE/log/drill.log
 rm -rf "$DATA"
@@ -128,10 +126,7 @@ trap finish EXIT
 # One more scenario than needed: the planter has no way to plant the short one alone.
 step 'plant the short history' "$DEMO" plant --source "$SOURCE" --dir "$PLANT" \
     --culprit direct-io --short
-# What the tests' kernel was compiled from is not compiled again; a worker's files are its sandbox's.
-mkdir -p "$DATA/worker/ccache" "$STATE/ccache"
-cp -r "$STATE/ccache" "$DATA/worker/ccache/linux-demo"
-[ "$(id -u)" -ne 0 ] || chown -R "$SANDBOX_UID:$SANDBOX_UID" "$DATA/worker/ccache/linux-demo"
+ccache_given "$DATA" "$STATE/ccache" # of the tests' kernel
 up_start "$DATA" --jobs 1
 step 'mirror the tree' tree_ready linux-demo "$PLANT/linux-demo.git"
 scenario_read "$PLANT/plan.json" short

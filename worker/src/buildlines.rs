@@ -17,6 +17,8 @@ pub struct BuildLines {
     error: Option<String>,
     stop: Option<String>,
     ours: Option<String>,
+    /// The last line that says something.
+    last: String,
     /// Objects compiled or assembled for the target.
     pub objects: u64,
 }
@@ -63,6 +65,10 @@ impl BuildLines {
             self.objects += 1;
             return;
         }
+        if !line.trim().is_empty() {
+            self.last.clear();
+            self.last.push_str(line);
+        }
         if self.ours.is_none() && hit(&OURS, line) {
             self.ours = Some(quote(line));
         }
@@ -78,13 +84,13 @@ impl BuildLines {
         self.ours.as_deref()
     }
 
-    /// The first line that names the cause.
+    /// The first line that names the cause; where none does, the last there was.
     pub fn first_error(&self) -> String {
-        self.error
-            .as_ref()
-            .or(self.stop.as_ref())
-            .cloned()
-            .unwrap_or_else(|| "make failed without an error line".to_owned())
+        let named = self.error.as_ref().or(self.stop.as_ref());
+        named.cloned().unwrap_or_else(|| match quote(&self.last) {
+            last if last.is_empty() => "it failed without a word".to_owned(),
+            last => last,
+        })
     }
 }
 
@@ -139,7 +145,12 @@ mod tests {
         assert!(rule.first_error().contains("No rule to make target"));
         let only = read("make[2]: *** [Makefile:1: x] Error 1\n");
         assert_eq!(only.first_error(), "make[2]: *** [Makefile:1: x] Error 1");
-        assert_eq!(read("").first_error(), "make failed without an error line");
+        let other = read("cp: cannot open 'x' for reading: Permission denied\n\n");
+        assert_eq!(
+            other.first_error(),
+            "cp: cannot open 'x' for reading: Permission denied"
+        );
+        assert_eq!(read("").first_error(), "it failed without a word");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use firstbad_worker::fstests::of_checkout;
@@ -39,6 +41,12 @@ async fn a_checkout_is_built_and_what_the_tests_need_is_archived() {
         checkout.path(),
         "all:\n\techo made >ltp/fsstress\n\ttouch src/x.o\n\techo 001 auto >tests/generic/group.list\n",
     );
+    // As in a clone whose packs may be completed later.
+    let packs = checkout.path().join(".git/objects/pack");
+    std::fs::create_dir_all(&packs).unwrap();
+    let pack = packs.join("pack-1.promisor");
+    std::fs::write(&pack, "").unwrap();
+    std::fs::set_permissions(&pack, Permissions::from_mode(0o600)).unwrap();
     let sandbox = Sandbox::new().unwrap();
     let built = of_checkout(&sandbox, checkout.path(), dir.path())
         .await
