@@ -22,24 +22,13 @@ rm -rf "$OUT"
 mkdir -p "$OUT"
 trap up_stop EXIT
 
-# of_attempts KIND KEY...: a line an attempt of the job with what is asked for of it.
-of_attempts() {
-    local kind=$1 columns=() key
-    shift
-    for key in "$@"; do
-        awk -v kind="$kind" -v key="$key" -f "$ROOT/scripts/attempts.awk" "$DIR.json" >"$DIR.$key"
-        columns+=("$DIR.$key")
-    done
-    paste -d ' ' "${columns[@]}" | sort | sed "s/^/$kind /"
-    rm "${columns[@]}"
-}
-
-# told: what may not differ from search to search.
+# told: what may not differ from search to search: what was built and run, with the digests of what
+# came of it, and what was made of that.
 told() {
-    "$FIRSTBAD" attempts "$JOB" --json >"$DIR.json"
-    of_attempts build rev bzImage
-    of_attempts test rev seed results.json
-    "$FIRSTBAD" jobs "$JOB" --json | sed -n '/^  "result": {/,/^  }/p'
+    "$FIRSTBAD" attempts "$JOB" --json | jq -r '.[] | [.kind, .rev, .seed // "",
+        (.artefacts[] | select(.name == "bzImage" or .name == "results.json") | .sha256)] | join(" ")' | sort
+    "$FIRSTBAD" jobs "$JOB" --json | jq '.candidates[] | {rev, verdict, runs, bad_runs}'
+    "$FIRSTBAD" jobs "$JOB" --json | jq .outcome
 }
 
 failed=0
@@ -55,10 +44,10 @@ for ((run = 1; run <= RUNS; run++)); do
     scenario_watch
     scenario_check || failed=1
     told >"$DIR.told"
-    up_stop
     printf 'search %d: %d builds, %d runs, confidence %s, %d s, told in all: %s\n' "$run" \
         "$(grep -c '^build ' "$DIR.told")" "$(grep -c '^test ' "$DIR.told")" \
-        "$(sed -n 's/^ *"confidence": \(.*\),$/\1/p' "$DIR.told")" $((SECONDS - began)) "$(sha256sum <"$DIR.told")"
+        "$("$FIRSTBAD" jobs "$JOB" --json | jq .outcome.confidence)" $((SECONDS - began)) "$(sha256sum <"$DIR.told")"
+    up_stop
     diff "$OUT/1.told" "$DIR.told" || failed=1
 done
 [ "$failed" -ne 0 ] || echo "$RUNS searches made the same probes, with the same bytes, and named the same commit: $SUBJECT"

@@ -18,9 +18,10 @@ SUITES='btrfs/smoke container/lifecycle'
 [ -r "$CONFIG" ] || die "CONFIG: cannot read $CONFIG; name WSL2's own configuration, the file" \
     "Microsoft/config-wsl of https://github.com/microsoft/WSL2-Linux-Kernel"
 
-# of_builds KEY: its values in the builds that `attempts --json` tells.
-of_builds() { awk -v key="$1" -v kind=build -f "$ROOT/scripts/attempts.awk" "$STATE/log/wsl2-attempts"; }
-of_tests() { awk -v key="$1" -v kind=test -f "$ROOT/scripts/attempts.awk" "$STATE/log/wsl2-attempts"; }
+# of_attempts FILTER: what jq makes of each attempt that `attempts --json` tells, without what is null.
+of_attempts() { jq -r ".[] | $1 | select(. != null)" "$STATE/log/wsl2-attempts"; }
+of_builds() { of_attempts "select(.kind == \"build\") | $1"; }
+of_tests() { of_attempts "select(.kind == \"test\") | $1"; }
 
 # newest: the largest of the times given one a line, as seconds.
 newest() { sort | tail -n 1 | xargs -r -I{} date -d {} +%s; }
@@ -48,16 +49,15 @@ timeout --foreground 7200 "$FIRSTBAD" survey run --tree debian --releases "$RELE
     --runs 1 --config "$CONFIG" --fragment "$FRAGMENT" --title "WSL2's configuration on $RELEASE" \
     --wait --json >"$STATE/log/wsl2-survey"
 
-survey=$(sed -n 's/^    "id": \([0-9]*\),$/\1/p' "$STATE/log/wsl2-survey" | head -n 1)
+survey=$(jq .survey.id "$STATE/log/wsl2-survey")
 : >"$STATE/log/wsl2-attempts"
-for job in $(awk '/^    "jobs": \[/ { on = 1; next } /\]/ { on = 0 } on { gsub(/[ ,]/, ""); print }' \
-    "$STATE/log/wsl2-survey"); do
+for job in $(jq '.survey.jobs[]' "$STATE/log/wsl2-survey"); do
     "$FIRSTBAD" attempts "$job" --json >>"$STATE/log/wsl2-attempts"
 done
 
 echo
 echo 'symbols that the fragments changed in the configuration:'
-built=$(of_builds config | head -n 1)
+built=$(of_builds '(.artefacts[] | select(.name == "config") | .sha256)' | head -n 1)
 if [ -n "$built" ]; then
     awk -f "$ROOT/scripts/symbols.awk" "$CONFIG" "$ROOT/suites/kernel.config" "$FRAGMENT" \
         "$DATA/artefacts/${built:0:2}/$built"
@@ -72,8 +72,8 @@ cases=$(for suite in $SUITES; do cat "$ROOT/suites/$suite/suite.toml"; done | gr
 echo "$passed of $cases cases passed"
 
 # What an earlier run did is not done again, and took no time now.
-start=$(of_builds started_at | newest) built=$(of_builds ended_at | newest)
-tested=$(of_tests ended_at | newest)
+start=$(of_builds .started_at | newest) built=$(of_builds .ended_at | newest)
+tested=$(of_tests .ended_at | newest)
 since() { echo $(($1 > $2 ? $1 - $2 : 0)); }
 printf 'wall time   %d s: set-up %d s, compile %d s, fetch %d s, build %d s, tests %d s\n' \
     $((SECONDS - began)) "$set_up" "$compile" "$(since "${start:-0}" "$asked")" \

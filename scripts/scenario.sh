@@ -58,23 +58,15 @@ tree_ready() {
 # scenario_read PLAN NAME: fills RANGE and SIGNAL (arguments), EXPECT (lines as `jobs --answer`
 # prints them, sorted) and SUBJECT.
 scenario_read() {
-    local key value outcome='' revs=()
-    RANGE=(--tree linux-demo)
-    SIGNAL=()
-    SUBJECT=
-    while read -r key value; do
-        case $key in
-        good | bad | find) RANGE+=("--$key" "$value") ;;
-        suite | metric | threshold) SIGNAL+=("--$key" "$value") ;;
-        case) SIGNAL+=(--case "$value") ;;
-        title) SIGNAL+=(--crash "$value") ;;
-        outcome) outcome=$value ;;
-        rev) revs+=("$value") ;;
-        subject) SUBJECT=$value ;;
-        esac
-    done < <(awk -v want="$2" -f "$ROOT/scripts/plan.awk" "$1")
-    [ "${#revs[@]}" -gt 0 ] || die "the plan $1 has no scenario $2"
-    EXPECT=$(printf "$outcome %s\n" "${revs[@]}" | sort)
+    local scenario
+    scenario=$(jq --arg name "$2" '.scenarios[] | select(.name == $name)' "$1")
+    [ -n "$scenario" ] || die "the plan $1 has no scenario $2"
+    mapfile -t RANGE < <(jq -r '"--tree", "linux-demo", "--good", .good, "--bad", .bad, "--find", .find' <<<"$scenario")
+    mapfile -t SIGNAL < <(jq -r '"--suite", .suite, (.cases[] | "--case", .),
+        (.signal | (.title // empty | "--crash", .), (.name // empty | "--metric", .),
+            (.threshold // empty | "--threshold", .))' <<<"$scenario")
+    SUBJECT=$(jq -r .subject <<<"$scenario")
+    EXPECT=$(jq -r '.expect | "\(.outcome) \(.rev // .revs[])"' <<<"$scenario" | sort)
 }
 
 # scenario_submit ARGUMENTS...: sends the job, sets JOB.

@@ -14,6 +14,8 @@ PACKAGES=(
     qemu-system-x86 seabios bubblewrap util-linux procps
     # what the suites run in the guest
     busybox-static btrfs-progs dmsetup e2fsprogs crun
+    # answers of firstbad in the scripts
+    jq
     # the pages in a browser, and what looks at their accessibility and their HTML
     chromium chromium-driver python3-pip python3-venv default-jre-headless
     # what builds fstests, and what its tests run besides

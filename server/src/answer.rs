@@ -14,7 +14,7 @@ use crate::luck;
 use crate::picture::{CALIBRATION_RUNS, Picture, REVERTS, Standing};
 use crate::scale;
 use crate::search::Inquiry;
-use crate::view::percent;
+use crate::view::{percent, short};
 
 /// An end has changed when the order of its runs has a smaller chance.
 const DRIFT: f64 = 1e-3;
@@ -378,6 +378,31 @@ fn check(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
     }
 }
 
+/// [`check`] of what decides, with what more runs of the same kernel elsewhere say: in the search they
+/// count as its own.
+fn decisive(picture: &Picture, name: &str, position: i32, present: bool) -> Check {
+    let mut own = check(picture, name, position, present);
+    let runs = |at: i32| {
+        let (shown, clean, _) = picture.tally(at);
+        shown + clean
+    };
+    let Some(kernel) = picture.kernel(position) else {
+        return own;
+    };
+    let others = picture.sites.keys().copied();
+    let same = others.filter(|at| *at != position && picture.kernel(*at) == Some(kernel));
+    let most = same.max_by_key(|at| runs(*at));
+    if let Some(other) = most.filter(|at| runs(*at) > runs(position)) {
+        let at = match other < 0 || other == picture.bad() {
+            true => format!("the {}", end_name(picture, other)),
+            false => short(picture.rev(other)).to_owned(),
+        };
+        let said = check(picture, "", other, present).detail;
+        own.detail = format!("{}; {said} of {at}, which has the same kernel", own.detail);
+    }
+    own
+}
+
 /// What the runs at the ends say.
 pub fn end_checks(picture: &Picture) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -424,9 +449,9 @@ fn culprit(
         false => "parent",
     };
     let mut checks = end_checks(picture);
-    checks.push(check(picture, "culprit", position, culprit_shows));
+    checks.push(decisive(picture, "culprit", position, culprit_shows));
     for parent in parents {
-        let mut check = check(picture, parent_name, *parent, !culprit_shows);
+        let mut check = decisive(picture, parent_name, *parent, !culprit_shows);
         if let Standing::Unusable(why) = picture.standing(*parent) {
             // The search ends only when a clean revision contains this parent.
             check.passed = true;

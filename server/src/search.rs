@@ -385,13 +385,6 @@ fn shape(picture: &Picture) -> Result<Shape, GraphError> {
     })
 }
 
-fn signature(picture: &Picture, position: i32) -> Option<&str> {
-    match picture.sites.get(&position)?.built.as_ref()? {
-        BuildObservation::Built { signature, .. } => Some(signature),
-        BuildObservation::Failed { .. } => None,
-    }
-}
-
 /// Commits that cannot have changed the answer: between two revisions of which one contains the
 /// other and that have the same kernel.
 fn unchanged(picture: &Picture) -> FixedBitSet {
@@ -399,7 +392,7 @@ fn unchanged(picture: &Picture) -> FixedBitSet {
     let built: Vec<(i32, &str)> = picture
         .sites
         .keys()
-        .filter_map(|p| Some((*p, signature(picture, *p)?)))
+        .filter_map(|p| Some((*p, picture.kernel(*p)?)))
         .collect();
     for (newer, kernel) in &built {
         let Ok(node) = Node::try_from(*newer) else {
@@ -439,8 +432,8 @@ fn nodes(picture: &Picture, positions: &[i32], stands: &[Vec<Node>]) -> BTreeMap
     let mut node_of: BTreeMap<i32, Node> = positions.iter().copied().zip(0..).collect();
     for (position, stand) in (0..).zip(stands) {
         if let [node] = stand[..]
-            && let Some(kernel) = signature(picture, position)
-            && signature(picture, positions[node as usize]) == Some(kernel)
+            && let Some(kernel) = picture.kernel(position)
+            && picture.kernel(positions[node as usize]) == Some(kernel)
         {
             node_of.entry(position).or_insert(node);
         }

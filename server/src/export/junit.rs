@@ -5,6 +5,7 @@ use askama::Template;
 use firstbad_api::job::{Candidate, Find, Job, Outcome};
 
 use super::{Whole, plain};
+use crate::view::short;
 
 /// `junit.xml`.
 #[derive(Template)]
@@ -103,9 +104,8 @@ fn suite(job: &Job, c: &Candidate) -> Option<Suite> {
             why: plain(&t.why),
         });
     }
-    let short = c.rev.get(..12).unwrap_or(&c.rev);
     Some(Suite {
-        name: format!("{short} {}", plain(&c.subject)),
+        name: format!("{} {}", short(&c.rev), plain(&c.subject)),
         cases,
     })
 }

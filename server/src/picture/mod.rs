@@ -354,6 +354,14 @@ impl Picture {
         tally
     }
 
+    /// The signature of its kernel, once it is built.
+    pub fn kernel(&self, position: i32) -> Option<&str> {
+        match self.site(position)?.built.as_ref()? {
+            BuildObservation::Built { signature, .. } => Some(signature),
+            BuildObservation::Failed { .. } => None,
+        }
+    }
+
     fn calibrate(&mut self) {
         if self.between_the_ends() {
             return self.calibrate_metric();

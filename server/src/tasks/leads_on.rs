@@ -17,6 +17,7 @@ use crate::functions;
 use crate::picture::{Picture, Standing};
 use crate::state::App;
 use crate::tasks::release_pair::{Pair, release_pair};
+use crate::view::short;
 
 /// Bytes of a named commit's diff that are read for its functions.
 const DIFF_BYTES: usize = 256 << 10;
@@ -270,8 +271,4 @@ fn flips(picture: &Picture) -> Vec<Next> {
         }
     };
     found.into_iter().rev().take(FLIPS).map(next).collect()
-}
-
-fn short(rev: &str) -> &str {
-    rev.get(..12).unwrap_or(rev)
 }

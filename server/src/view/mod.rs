@@ -22,7 +22,7 @@ pub use job::{bisect_log, job, landmarks};
 pub use list::{Grouped, grouped, list};
 pub use logs::{LogWindow, RunningLog, log_lines, log_window, running_logs};
 pub use metric::{metric, metric_csv};
-pub use sentence::{looked, outcome_sentence, percent};
+pub use sentence::{looked, outcome_sentence, percent, short};
 pub use show::progress;
 
 /// Bytes of a diff that are shown.

@@ -85,7 +85,7 @@ pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
             sides,
             ..
         } => {
-            let short = rev.get(..12).unwrap_or(rev);
+            let short = short(rev);
             let both = match sides.is_empty() {
                 true => "",
                 false => " It is a merge, and each of its sides alone did not: they clash.",
@@ -122,6 +122,11 @@ pub fn outcome_sentence(outcome: &Outcome, find: Find) -> String {
 pub(super) fn retracted_sentence(who: &str, why: &str, told: &str) -> String {
     let why = why.trim_end_matches('.');
     format!("Retracted by {who}: {why}. It had said: {told}")
+}
+
+/// The first twelve digits of a commit id or digest.
+pub fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
 }
 
 /// Never rounds up to certainty.

@@ -1,13 +1,14 @@
 //! How times, sizes, hashes and shares are written for people.
 //!
-//! Owns British dates in UTC, short hashes and shell quoting. Must not know: jobs, HTTP or the
-//! database.
+//! Owns British dates in UTC and shell quoting. Must not know: jobs, HTTP or the database.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+
+pub use crate::view::short;
 
 /// A moment as a `<time>` element: British date in UTC, relative time in the title.
 #[derive(Debug, Clone, Template)]
@@ -70,11 +71,6 @@ fn ago(seconds: i64) -> String {
     } else {
         format!("{words} ago")
     }
-}
-
-/// The first twelve digits of a commit id or digest.
-pub fn short(hash: &str) -> &str {
-    hash.get(..12).unwrap_or(hash)
 }
 
 /// An end of a range: full ids are shortened, names such as `v6.18` stay whole.

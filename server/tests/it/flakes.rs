@@ -111,4 +111,12 @@ async fn revisions_with_one_kernel_are_one_revision() {
     let job = worker.work(job, seen).await;
     assert_eq!(named(&job), Some(revs[9].as_str()), "{job:#?}");
     assert!(job.cost.boots < 250, "{} boots", job.cost.boots);
+    // One clean run of a flake says little: those that the search took for the parent's are told.
+    let Some(Outcome::Culprit { checks, .. }) = job.outcome else {
+        panic!("a commit was named");
+    };
+    let detail = |name: &str| &checks.iter().find(|c| c.name == name).unwrap().detail;
+    let (own, good) = (detail("parent"), detail("good end"));
+    let same = format!("; {good} of the good end, which has the same kernel");
+    assert!(own.ends_with(&same), "{own}");
 }
