@@ -398,7 +398,7 @@ fn decisive(picture: &Picture, name: &str, position: i32, present: bool) -> Chec
             false => short(picture.rev(other)).to_owned(),
         };
         let said = check(picture, "", other, present).detail;
-        own.detail = format!("{}; {said} of {at}, which has the same kernel", own.detail);
+        own.detail = format!("{}; {at} has the same kernel: {said}", own.detail);
     }
     own
 }

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use firstbad_api::job::Signal;
 use firstbad_api::observation::{BootOutcome, CaseResult, CaseStatus, RunEnd, TestObservation};
 
+use crate::scale::round;
+
 /// A number measured while the machine waited for the host's processors for a larger share of its
 /// time says nothing about the kernel.
 const BUSY: f64 = 0.1;
@@ -161,13 +163,23 @@ fn metric(name: &str, threshold: Option<f64>, level: f64, run: &TestObservation)
             } else {
                 value > threshold
             };
-            let text = format!("{name} = {value} (threshold {threshold})");
+            let [told, limit] = apart(value, threshold);
+            let text = format!("{name} = {told} (threshold {limit})");
             Some(match beyond {
                 true => Raw::Present(text),
                 false => Raw::Absent(text),
             })
         }
     }
+}
+
+/// Two numbers for people, with as many digits as it takes to tell them apart.
+fn apart(a: f64, b: f64) -> [String; 2] {
+    let alike = round(a) == round(b);
+    [a, b].map(|x| match x.to_string() {
+        whole if alike || whole.len() < round(x).len() => whole,
+        _ => round(x),
+    })
 }
 
 fn first_look(run: &TestObservation) -> Raw {
@@ -572,6 +584,18 @@ mod tests {
             judge(&signal(120.0), None, &fast),
             Raw::Present(_)
         ));
+        let told = |value, threshold| {
+            let mut run = fast.clone();
+            run.cases[0].metrics[0].value = value;
+            judge(&signal(threshold), None, &run)
+        };
+        for (value, threshold, text) in [
+            (1361.1427793, 819.8853633, "mb = 1361 (threshold 819.9)"),
+            (100.001, 100.0, "mb = 100.001 (threshold 100)"),
+            (9.5, 9.0, "mb = 9.5 (threshold 9)"),
+        ] {
+            assert_eq!(told(value, threshold), Raw::Absent(text.to_owned()));
+        }
         fast.cases[0].metrics[0].better = "lower".to_owned();
         assert!(matches!(judge(&signal(80.0), None, &fast), Raw::Present(_)));
         assert!(matches!(

@@ -117,6 +117,6 @@ async fn revisions_with_one_kernel_are_one_revision() {
     };
     let detail = |name: &str| &checks.iter().find(|c| c.name == name).unwrap().detail;
     let (own, good) = (detail("parent"), detail("good end"));
-    let same = format!("; {good} of the good end, which has the same kernel");
+    let same = format!("; the good end has the same kernel: {good}");
     assert!(own.ends_with(&same), "{own}");
 }
